@@ -1,0 +1,135 @@
+# `make` lists the targets. Everything here also works by hand: a target is a command or two.
+SHELL         := bash
+.SHELLFLAGS   := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS     += --no-print-directory
+
+BIN      := $(CURDIR)/bin
+MODULES  := proto pkg services
+PACKAGES := $(MODULES:%=./%/...)
+SERVICES := ingest silver-cleaner gold-aggregator query energy
+PLUGINS  := $(addprefix bin/protoc-gen-,go go-grpc grpc-gateway openapiv2)
+TOOLS    := bin/buf bin/golangci-lint $(PLUGINS)
+SCRIPTS  := scripts/setup scripts/fuzz .ci/run
+BASELINE := proto/baseline.binpb
+OPENAPI  := services/internal/rest/openapi.swagger.json
+TEST     := go test -race -shuffle=on -timeout 20m
+
+# The settings in .env, when there is one; what the environment sets already wins.
+LOAD_ENV := if [ -f .env ]; then given=$$(export -p); set -a; . ./.env; set +a; eval "$$given"; fi
+
+##@ Run
+
+.PHONY: run run-stream run-api health
+run: setup bin/energy ## everything in one process, with a month of real readings; Ctrl-C ends it, data stays in .energy/
+	exec bin/energy up --load docs/data/household_power_consumption.txt.gz --mapping docs/data/household.yaml
+
+run-stream: bin/energy ## the services, with the NATS and Postgres servers of the environment or .env
+	$(LOAD_ENV); exec bin/energy run-stream
+
+run-api: bin/query ## the query service alone, with the servers of the environment or .env
+	$(LOAD_ENV); exec bin/query
+
+health: bin/energy ## is what runs healthy?
+	$(LOAD_ENV); exec bin/energy health
+
+##@ Develop
+
+.PHONY: setup build test test-cov fuzz bench generate format lint
+setup: ## install what is missing: the modules, Postgres
+	scripts/setup
+
+build: ## all binaries into bin/
+	go build -trimpath -o bin/ $(SERVICES:%=./services/%)
+
+test: setup bin/testreport ## all tests, under the race detector, in random order; skipped ones are listed
+	$(TEST) -json $(PACKAGES) | bin/testreport
+
+test-cov: setup bin/testreport ## all tests with coverage into coverage.out, and the total
+	$(TEST) -json -coverprofile=coverage.out -coverpkg=./pkg/...,./services/... $(PACKAGES) | bin/testreport
+	go tool cover -func=coverage.out | tail -n 1
+
+fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
+	scripts/fuzz $(COUNT)
+
+bench: ## all benchmarks of pkg
+	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+generate: bin/buf $(PLUGINS) ## the Go code and the OpenAPI document of the contracts
+	bin/buf generate --template proto/buf.gen.yaml
+
+format: bin/buf bin/golangci-lint ## format Go and protobuf
+	bin/golangci-lint fmt $(PACKAGES)
+	bin/buf format --write
+
+lint: bin/golangci-lint ## golangci-lint over all modules
+	cd scripts/tools && GOWORK=off $(BIN)/golangci-lint run ./...
+	bin/golangci-lint run $(PACKAGES)
+
+##@ Check
+
+# Sub-targets of check are independent: `make -k check` shows the faults of all.
+.PHONY: check check-format check-vet check-proto check-generated check-modules check-scripts baseline
+check: check-format check-vet lint check-proto check-generated check-modules check-scripts ## all that CI runs besides the tests
+
+check-format:
+	files=$$(gofmt -l $(MODULES) scripts); [ -z "$$files" ] || { echo "run 'make format' for:"; echo "$$files"; exit 1; }
+
+check-vet:
+	go vet $(PACKAGES)
+
+check-proto: bin/buf
+	bin/buf format --diff --exit-code
+	bin/buf lint
+	bin/buf breaking --against $(BASELINE)
+
+check-generated: bin/buf $(PLUGINS)
+	dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	bin/buf generate --template proto/buf.gen.yaml -o "$$dir"; \
+	for f in proto/gen $(OPENAPI); do diff -r "$$dir/$$f" $$f || \
+		{ echo "$$f is not what the contracts generate: run 'make generate'"; exit 1; }; done
+
+# Each module stands on its own: tidy, and building without go.work.
+check-modules:
+	export GOWORK=off; bad=; for m in $(MODULES) scripts/tools; do \
+		(cd $$m && go mod tidy -diff && go build -o /dev/null ./...) || bad+=" $$m"; \
+	done; [ -z "$$bad" ] || { echo "not tidy, or not building alone:$$bad"; exit 1; }
+	cd scripts/tools && GOWORK=off go vet ./... && GOWORK=off go test ./...
+
+check-scripts:
+	for s in $(SCRIPTS); do bash -n $$s; done
+
+baseline: bin/buf ## declare the contracts released: from now on, check refuses what breaks their users
+	bin/buf build --exclude-source-info -o $(BASELINE)
+
+##@ Other
+
+.PHONY: tools clean help
+tools: $(TOOLS) ## the pinned tools into bin/ (the other targets build those that they need)
+
+clean: ## remove what was built; the data in .energy/ stays
+	rm -rf bin coverage.out
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Binaries of the project: go build itself knows what is up to date.
+.PHONY: force
+$(SERVICES:%=bin/%): bin/%: force
+	go build -trimpath -o $@ ./services/$*
+
+# Tools are pinned in go.mod files and rebuilt when those change.
+bin/buf: PACKAGE = github.com/bufbuild/buf/cmd/buf
+bin/golangci-lint: PACKAGE = github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+bin/testreport: PACKAGE = ./testreport
+bin/testreport: scripts/tools/testreport/main.go
+bin/buf bin/golangci-lint bin/testreport: scripts/tools/go.mod
+	cd scripts/tools && GOWORK=off GOBIN=$(BIN) go install $(PACKAGE)
+
+bin/protoc-gen-go: PACKAGE = google.golang.org/protobuf/cmd/protoc-gen-go
+bin/protoc-gen-go-grpc: PACKAGE = google.golang.org/grpc/cmd/protoc-gen-go-grpc
+bin/protoc-gen-grpc-gateway: PACKAGE = github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway
+bin/protoc-gen-openapiv2: PACKAGE = github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2
+$(PLUGINS): proto/go.mod
+	cd proto && GOWORK=off GOBIN=$(BIN) go install $(PACKAGE)

@@ -1,0 +1,122 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Verify checks a position against the streams that it names. To be called when
+// a stage starts and after every reconnect, before it reads on. For a stage
+// without a position the caller fills in Stream and OutStream only.
+//
+// The answer is where to go on. A reason that is not empty says, in a sentence
+// for the log, why the position could not be kept: it is then at the input's
+// first sequence with counters zero. That is always safe, since a replay changes
+// nothing, while going on would lose:
+//
+//   - the input was recreated, ends before the position, or has another message
+//     at its sequence: what came in again under the old sequences would be skipped;
+//   - the output was recreated, ends before what the position rests on, or has
+//     another message there: what was lost would not be written again.
+//
+// A message that is no longer there to compare, because the janitor removed it,
+// is no reason. Errors: [ErrStreamMissing] or the broker's.
+func Verify(ctx context.Context, js jetstream.JetStream, pos Position) (Position, string, error) {
+	in, err := streamInfo(ctx, js, pos.Stream)
+	if err != nil {
+		return pos, "", fmt.Errorf("verify position: %w", err)
+	}
+	out := &jetstream.StreamInfo{}
+	if pos.OutStream != "" {
+		if out, err = streamInfo(ctx, js, pos.OutStream); err != nil {
+			return pos, "", fmt.Errorf("verify position: %w", err)
+		}
+	}
+	if pos.Created.IsZero() {
+		return rewound(pos, in, out), "", nil
+	}
+	reason := checkEnd("input", pos.Stream, in, pos.Created, pos.Sequence)
+	if reason == "" && pos.OutStream != "" {
+		reason = checkEnd("output", pos.OutStream, out, pos.OutCreated, pos.OutSequence)
+	}
+	if reason == "" {
+		if reason, err = checkMessages(ctx, js, pos); err != nil {
+			return pos, "", fmt.Errorf("verify position: %w", err)
+		}
+	}
+	if reason != "" {
+		return rewound(pos, in, out), reason, nil
+	}
+	return pos, "", nil
+}
+
+// rewound starts at the input's first message and rests on nothing.
+func rewound(pos Position, in, out *jetstream.StreamInfo) Position {
+	return Position{
+		Stream: pos.Stream, Created: in.Created, Sequence: max(in.State.FirstSeq, 1) - 1,
+		OutStream: pos.OutStream, OutCreated: out.Created,
+	}
+}
+
+func checkEnd(role, name string, info *jetstream.StreamInfo, created time.Time, sequence uint64) string {
+	if !info.Created.Equal(created) {
+		return fmt.Sprintf("%s stream %s was recreated at %s, the position is for the one of %s",
+			role, name, info.Created.UTC().Format(time.RFC3339Nano), created.UTC().Format(time.RFC3339Nano))
+	}
+	if info.State.LastSeq < sequence {
+		return fmt.Sprintf("%s stream %s lost its tail: it ends at %d, the position rests on %d",
+			role, name, info.State.LastSeq, sequence)
+	}
+	return ""
+}
+
+// checkMessages finds a tail that was lost and has grown again beyond the
+// position: its end looks right, its messages are others.
+func checkMessages(ctx context.Context, js jetstream.JetStream, pos Position) (string, error) {
+	const reused = "%s stream %s lost its tail: another message has sequence %d, on which the position rests"
+	if pos.Sequence > 0 && !pos.Received.IsZero() {
+		m, err := storedMessage(ctx, js, pos.Stream, pos.Sequence)
+		if err != nil {
+			return "", err
+		}
+		if m != nil && !m.received.Equal(pos.Received) {
+			return fmt.Sprintf(reused, "input", pos.Stream, pos.Sequence), nil
+		}
+	}
+	if pos.OutStream != "" && pos.OutSequence > 0 && pos.OutSum != 0 {
+		m, err := storedMessage(ctx, js, pos.OutStream, pos.OutSequence)
+		if err != nil {
+			return "", err
+		}
+		if m != nil && sum(m.data) != pos.OutSum {
+			return fmt.Sprintf(reused, "output", pos.OutStream, pos.OutSequence), nil
+		}
+	}
+	return "", nil
+}
+
+// stored is what a position is compared with.
+type stored struct {
+	received time.Time
+	data     []byte
+}
+
+// storedMessage is nil if the message has been removed.
+func storedMessage(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) (*stored, error) {
+	answer, err := directGet(ctx, js, stream, directRequest{Sequence: sequence})
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("message %d of %s: %w", sequence, stream, err)
+	}
+	received, err := time.Parse(time.RFC3339Nano, brokerHeader(answer, jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("message %d of %s: %w", sequence, stream, err)
+	}
+	return &stored{received: received, data: answer.Data}, nil
+}

@@ -1,0 +1,108 @@
+package catalog_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+func TestDefaultCatalogueIsValid(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.Metric(reading.Series{Metric: "active_power_mean"})
+	if m.Kind != catalog.Gauge || m.Integrate != catalog.Mean || m.Unit != "kW" || m.EnergyUnit != "kWh" ||
+		m.PowerUnit != "kW" || m.Window != 15*time.Minute {
+		t.Errorf("active_power_mean is %+v", m)
+	}
+	if m := c.Metric(reading.Series{Metric: "active_energy_import"}); m.Kind != catalog.Register || m.PowerUnit != "kW" {
+		t.Errorf("active_energy_import is %+v", m)
+	}
+}
+
+// TestDefaultCatalogueKeepsItsEpoch pins the built-in document to its number:
+// judgements carry the number, and one number must mean one document. Who
+// changes the document gives it the next number and the new hash.
+func TestDefaultCatalogueKeepsItsEpoch(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const epoch, hash = 1, "361103e5836ee592d2dcb52efff9397623dc5089e0ea8b762cccf487aaad7a14"
+	if c.Epoch() != epoch || c.Hash() != hash {
+		t.Errorf("epoch %d has hash %s, it was released as %d with %s", c.Epoch(), c.Hash(), epoch, hash)
+	}
+}
+
+func TestConversions(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		metric, from string
+		value, want  float64
+	}{
+		{"active_energy", "kWh", 0.1, 0.1},
+		{"active_energy", "Wh", 37, 0.037},
+		{"active_energy", "MWh", 1.5, 1500},
+		{"active_energy", "MJ", 3.6, 1},
+		{"active_energy", "GJ", 1, 1000.0 / 3.6},
+		{"active_energy", "J", 3600000, 1},
+		{"water_flow", "l/min", 1, 0.06},
+		{"pressure", "bar", 1, 100000},
+		{"humidity", "%", 45, 0.45},
+	}
+	for _, tt := range tests {
+		r, err := c.Resolve(tt.metric, tt.from)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := r.Conversion.Apply(tt.value); got != tt.want {
+			t.Errorf("%g %s is %g %s, want %g", tt.value, tt.from, got, r.Unit, tt.want)
+		}
+	}
+	if _, err := c.Resolve("active_energy", "kW"); !errors.Is(err, catalog.ErrDimension) {
+		t.Errorf("power for energy gives %v", err)
+	}
+}
+
+func TestParseReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	_, err := catalog.Parse(1, []byte(`
+units:
+  kWh: {dimension: energy}
+  Wh: {dimension: energy, den: 0.5}
+  W: {dimension: power, den: 1000, integral: Ws}
+metrics:
+  a: {kind: counter, unit: kWh}
+  b: {kind: register, unit: furlong, window: 7m}
+  c: {kind: gauge, unit: kWh, min: 2, max: 1, max_rate: 5}
+  d: {kind: interval, unit: kWh, integrate: linear, length: -1m}
+`))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"unit Wh: num and den", `integral "Ws"`, "dimension power has no base unit",
+		`metric a: kind "counter" must be one of [gauge interval register]`,
+		`metric b: unit "furlong"`, "metric b: window 7m0s must be", "metric c: min 2 is above max 1",
+		"metric c: max_rate", "metric d: integrate is for gauges", "metric d: length",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not say %q:\n%v", want, err)
+		}
+	}
+	if _, err := catalog.Parse(1, []byte("metrics: {a: {kind: gauge, unit: kWh, windw: 5m}}")); err == nil {
+		t.Error("an unknown key passes")
+	}
+}

@@ -1,0 +1,142 @@
+package gold
+
+import (
+	"time"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+)
+
+// edges is what an Aggregator keeps of a metric that is Paired. The open window
+// is the one that holds the last reading: windows are emitted when the next
+// reading tells their share, those between two readings one after the other.
+type edges struct {
+	begun bool  // there has been a reading
+	last  edge  // the last one so far
+	end   int64 // of the row that holds it
+	base  base
+	blank []blank
+}
+
+// base is the base window of the last reading, for its peak.
+type base struct {
+	start  int64
+	energy float64 // R up to the last reading − R(start)
+	whole  bool    // an uncut row of an answered window
+}
+
+// blank is the rows without readings of a window behind the last reading. There
+// are as many as withdrawals have emptied.
+type blank struct {
+	start    int64
+	revision int64
+	changed  time.Time
+}
+
+// addPaired is Add for metrics that are Paired.
+func (a *Aggregator) addPaired(row *Stored) error {
+	e := a.edges
+	if row.Stats.Count == 0 {
+		a.addBlank(row)
+		return nil
+	}
+	var p pair
+	if e.begun {
+		p = newPair(a.metric, e.last, edge{row.Stats.FirstAt, row.Stats.First, row.Stats.FirstQuality})
+	}
+	a.endBase(&p)
+	for a.current.End <= row.Start && a.current.Start < a.until {
+		a.current.share(&p)
+		a.peakBetween(&p, row.Start)
+		if err := a.next(); err != nil {
+			return err
+		}
+	}
+	if row.Start >= a.current.Start && a.current.Start < a.until {
+		a.peakBetween(&p, row.Start)
+		a.takePaired(row, &p)
+	}
+	e.begun, e.end = true, row.End()
+	e.last = edge{row.Stats.LastAt, row.Stats.Last, row.Stats.LastQuality}
+	return nil
+}
+
+// takePaired folds a row into the open window; p leads to its first reading.
+func (a *Aggregator) takePaired(row *Stored, p *pair) {
+	inside := a.current.Stats.Count > 0 // then Combine accounts for p
+	a.take(row)
+	switch {
+	case !inside:
+		a.current.share(p)
+	case p.gap && p.adds():
+		a.current.interpolate(p.step.amount)
+	}
+	if a.metric.PowerUnit == "" || row.Width != a.metric.Window {
+		return
+	}
+	energy := row.Stats.Energy
+	if a.metric.Kind == catalog.Register {
+		energy = row.Stats.Advance
+	}
+	a.edges.base = base{row.Start, energy + p.between(row.Start, row.Stats.FirstAt), true}
+}
+
+// endBase closes the base window of the last reading with its share of p.
+func (a *Aggregator) endBase(p *pair) {
+	if b := a.edges.base; b.whole {
+		a.peak(b.start, b.energy+p.between(b.start, b.start+int64(a.metric.Window)))
+	}
+	a.edges.base = base{}
+}
+
+// peakBetween considers the whole base windows of the open window that lie
+// between the readings of p and have none: rows end at the last reading's and
+// go on at next. Power is monotone there, so that the first and the last do.
+func (a *Aggregator) peakBetween(p *pair, next int64) {
+	width := int64(a.metric.Window)
+	if a.metric.PowerUnit == "" || width <= 0 || !p.adds() {
+		return
+	}
+	first := WindowStart(max(a.current.Start, a.edges.end)+width-1, a.metric.Window)
+	last := WindowStart(min(a.current.End, next), a.metric.Window) - width
+	if first > last {
+		return
+	}
+	a.peak(first, p.between(first, first+width))
+	a.peak(last, p.between(last, last+width))
+}
+
+// peak considers a base window of that energy. Of equal ones the first counts.
+func (a *Aggregator) peak(start int64, energy float64) {
+	power := energy / (float64(a.metric.Window) / nanosPerHour)
+	if c := &a.current; !(power <= c.Peak) {
+		c.Peak, c.PeakAt = power, start
+	}
+}
+
+// addBlank keeps the bookkeeping of a row without readings for its window.
+func (a *Aggregator) addBlank(row *Stored) {
+	switch start, _ := a.windows.Bounds(row.Start); {
+	case start < a.current.Start || start >= a.until:
+	case start == a.current.Start:
+		a.take(row)
+	default:
+		e := a.edges
+		if n := len(e.blank); n == 0 || e.blank[n-1].start != start {
+			e.blank = append(e.blank, blank{start: start})
+		}
+		b := &e.blank[len(e.blank)-1]
+		b.revision += row.Revision
+		if row.Changed.After(b.changed) {
+			b.changed = row.Changed
+		}
+	}
+}
+
+// recall gives the window that was just opened its rows without readings.
+func (a *Aggregator) recall() {
+	e := a.edges
+	if len(e.blank) > 0 && e.blank[0].start == a.current.Start {
+		a.current.Revision, a.current.Changed = e.blank[0].revision, e.blank[0].changed
+		e.blank = e.blank[1:]
+	}
+}

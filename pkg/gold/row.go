@@ -1,0 +1,100 @@
+package gold
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// Key names a base row: the readings of a series with event times in
+// [Start, Start+Width).
+type Key struct {
+	Series reading.Series
+	Start  int64 // Unix ns
+	Width  time.Duration
+}
+
+// Compare orders keys by series, start and width.
+func (k Key) Compare(l Key) int {
+	return cmp.Or(
+		k.Series.Compare(l.Series),
+		cmp.Compare(k.Start, l.Start),
+		cmp.Compare(k.Width, l.Width),
+	)
+}
+
+// Row is a base row: the versions of a window and the statistics of its
+// winners.
+type Row struct {
+	Key
+	Versions []Version // normalized
+	Stats    Partial
+	Epoch    uint64 // catalogue epoch whose parameters the statistics follow
+}
+
+// NewRow returns the row that a normalized set of versions makes.
+func NewRow(c *catalog.Catalog, key Key, versions []Version) Row {
+	winners := Winners(make([]Version, 0, len(versions)), versions)
+	return Row{
+		Key:      key,
+		Versions: versions,
+		Stats:    Fold(c.Metric(key.Series), winners),
+		Epoch:    c.Epoch(),
+	}
+}
+
+// WindowStart returns the start of the fixed window of that width that holds
+// t. Windows count from the Unix epoch; both are in Unix ns.
+func WindowStart(t int64, width time.Duration) int64 {
+	w := int64(width)
+	start := t - t%w
+	if t < start {
+		start -= w
+	}
+	return start
+}
+
+// Group is the versions of one base window, normalized.
+type Group struct {
+	Key
+	Versions []Version
+}
+
+// Collector gathers versions by series and base window. The zero value is not
+// ready for use; make one with NewCollector.
+type Collector struct {
+	catalog *catalog.Catalog
+	groups  map[Key][]Version
+	count   int
+}
+
+// NewCollector returns an empty collector that takes base windows from c.
+func NewCollector(c *catalog.Catalog) *Collector {
+	return &Collector{catalog: c, groups: make(map[Key][]Version)}
+}
+
+// Add puts one version of a series into its base window.
+func (c *Collector) Add(s reading.Series, v Version) {
+	width := c.catalog.Metric(s).Window
+	key := Key{Series: s, Start: WindowStart(v.Time, width), Width: width}
+	c.groups[key] = append(c.groups[key], v)
+	c.count++
+}
+
+// Len returns the number of versions added since the last Take.
+func (c *Collector) Len() int { return c.count }
+
+// Take returns the groups in key order and empties the collector.
+func (c *Collector) Take() []Group {
+	groups := make([]Group, 0, len(c.groups))
+	for key, versions := range c.groups {
+		groups = append(groups, Group{Key: key, Versions: Normalize(versions)})
+	}
+	slices.SortFunc(groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
+	clear(c.groups)
+	c.count = 0
+	return groups
+}

@@ -1,0 +1,95 @@
+package goldstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+var (
+	// ErrNotMigrated says that the database lacks a migration which this
+	// program needs.
+	ErrNotMigrated = errors.New("the database is not migrated: run energy migrate")
+	// ErrChecksum says that a migration was changed after it had been applied.
+	ErrChecksum = errors.New("an applied migration was changed")
+	// ErrPositionMoved says that a position was not where the caller believed
+	// it to be: someone else moved it. Nothing was stored. The caller stops;
+	// who goes on loads the position anew.
+	ErrPositionMoved = errors.New("the position was moved by another owner")
+	// ErrCatalogBehind says that a row follows a later catalogue epoch than
+	// the writer's. Nothing was stored. The writer needs the later catalogue.
+	ErrCatalogBehind = errors.New("the row follows a later catalogue epoch")
+	// ErrRowFull says that a row would hold more versions than it may. Nothing
+	// was stored. Only leaving versions out mends it.
+	ErrRowFull = errors.New("the row holds too many versions")
+	// ErrEpochConflict says that an epoch's number is taken by another
+	// document.
+	ErrEpochConflict = errors.New("the catalogue epoch exists with another hash")
+	// ErrContended says that a flush was overtaken on the same rows again and
+	// again. Nothing was stored; it can be tried again.
+	ErrContended = errors.New("rows kept changing under the flush")
+)
+
+// CollisionError says that two series have the same id. Neither can be told
+// from the other by it, so the later one is not stored.
+type CollisionError struct {
+	ID             int64
+	Stored, Wanted reading.Series
+}
+
+func (e *CollisionError) Error() string {
+	return fmt.Sprintf("series %s has id %d, which belongs to %s: rename one of them", e.Wanted, e.ID, e.Stored)
+}
+
+// IsRetryable reports whether the call that returned err can succeed later
+// without a change: the connection was lost, the server is starting, stopping,
+// full or not writable, or transactions got into each other's way. After a
+// lost connection the write may have been stored all the same.
+func IsRetryable(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return retryableCode(pg.Code)
+	}
+	var (
+		connect *pgconn.ConnectError
+		network net.Error
+	)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled):
+		return false
+	case errors.Is(err, ErrContended), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, pgconn.ErrConnClosed):
+		return true
+	case errors.As(err, &connect), errors.As(err, &network):
+		return true
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// retryableCode tells by SQLSTATE; see "PostgreSQL Error Codes" in the manual.
+func retryableCode(code string) bool {
+	switch code {
+	case "40001", "40P01", // serialization failure, deadlock
+		"55P03",          // lock not available
+		"57014",          // statement timeout, or cancelled by an operator
+		"25006", "57P01", // read-only after a failover, admin shutdown
+		"57P02", "57P03", "57P05", // crash shutdown, cannot connect now, idle session timeout
+		"58000", "58030": // system and I/O error
+		return true
+	}
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53")
+}
+
+// mustRollBack reports whether the server certainly rolled the transaction
+// back for the sake of others, so that it can be run again at once.
+func mustRollBack(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pg.Code == "40001" || pg.Code == "40P01")
+}

@@ -1,0 +1,346 @@
+package goldstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/gold/goldtest"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// interval is a series that is not Paired, and so has parents.
+var interval = reading.Series{EntityID: "meter-1", Metric: "active_energy", Unit: "kWh"}
+
+const emptyAll = empty + `, gold.hours, gold.days, gold.changed_days, gold.generations`
+
+// drawDays draws versions of a few series, in a few hours of three days that
+// lie on both sides of a quarter's end.
+func drawDays(t *rapid.T) []judged {
+	one := rapid.Custom(func(t *rapid.T) judged {
+		j := judged{
+			series: rapid.SampledFrom([]reading.Series{
+				interval,
+				{EntityID: "meter-1", Metric: "voltage", Unit: "V"},
+				register, // has none
+				{EntityID: "meter-2", Metric: "undeclared", Unit: "furlong"},
+			}).Draw(t, "series"),
+			version: goldtest.Version(2*time.Hour).Draw(t, "version"),
+		}
+		j.version.Time += int64(24*time.Hour)*rapid.Int64Range(1, 3).Draw(t, "day") +
+			int64(time.Hour)*rapid.SampledFrom([]int64{0, 13, 22}).Draw(t, "hour")
+		return j
+	})
+	return rapid.SliceOfN(one, 1, 60).Draw(t, "judged")
+}
+
+// rollAll rolls until nothing is due.
+func rollAll(ctx context.Context, r *Roller) error {
+	for {
+		if done, err := r.Roll(ctx); err != nil || done.Due == 0 {
+			return err
+		}
+	}
+}
+
+// Whatever late writes two writers make while two rollers are at work, each
+// parent that is not stale is the fold of its base rows, in every snapshot, and
+// in the end there is one for each hour and day.
+func TestParents(t *testing.T) {
+	t.Parallel()
+	s, c := open(t), defaultCatalog(t, 1)
+	rapid.Check(t, func(t *rapid.T) {
+		mustExec(t, s, emptyAll)
+		all := drawDays(t)
+		config := RollerConfig{Days: rapid.IntRange(1, 10).Draw(t, "days a roll")}
+		writing, written := context.WithCancel(t.Context())
+		defer written()
+		var company sync.WaitGroup
+		for range 2 {
+			r := s.NewRoller(0, c, config)
+			company.Go(func() {
+				for writing.Err() == nil {
+					if err := rollAll(t.Context(), r); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		company.Go(func() {
+			for writing.Err() == nil {
+				if _, err := checkParents(t.Context(), s, c); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		deliverConcurrently(t, s, c, all)
+		written()
+		company.Wait()
+
+		if err := rollAll(t.Context(), s.NewRoller(0, c, config)); err != nil {
+			t.Fatal(err)
+		}
+		missing, err := checkParents(t.Context(), s, c)
+		if err != nil || missing != 0 {
+			t.Fatalf("%d days are without parents, %v", missing, err)
+		}
+		var marked int
+		if err := s.pool.QueryRow(t.Context(), "SELECT count(*) FROM gold.changed_days").Scan(&marked); err != nil || marked != 0 {
+			t.Fatalf("%d days are left, %v", marked, err)
+		}
+	})
+}
+
+// checkParents compares, in one snapshot, the parents that are not stale with a
+// fold of the base rows, and counts the days without.
+func checkParents(ctx context.Context, s *Store, c *catalog.Catalog) (missing int, err error) {
+	err = s.Read(ctx, func(tx *ReadTx) error {
+		series, err := tx.Series(ctx, Selector{})
+		if err != nil {
+			return err
+		}
+		for _, one := range series {
+			if c.Metric(one.Series).Paired() {
+				continue
+			}
+			n, err := checkParentsOf(ctx, tx, one, c.Metric(one.Series))
+			missing += n
+			if err != nil {
+				return fmt.Errorf("%s: %w", one.Series, err)
+			}
+		}
+		return nil
+	})
+	return missing, err
+}
+
+func checkParentsOf(ctx context.Context, tx *ReadTx, one Series, m *catalog.Metric) (missing int, err error) {
+	wantHours, wantDays, err := foldNaively(ctx, tx, one.ID, m)
+	if err != nil {
+		return 0, err
+	}
+	r := partsReader{Span: Span{SeriesID: one.ID, Metric: m}, tx: tx}
+	from, to := sunday-int64(time.Hour*1000), sunday+int64(time.Hour*1000)
+	days, err := r.parents(ctx, selectDays, from, to)
+	if err != nil {
+		return 0, err
+	}
+	holds := map[int64]bool{}
+	for _, d := range days {
+		holds[d.Start] = true
+		if diff := cmp.Diff(bits(wantDays[d.Start]), bits(d)); diff != "" {
+			return 0, fmt.Errorf("day (-want +got):\n%s", diff)
+		}
+	}
+	stored, err := r.parents(ctx, selectHours, from, to)
+	if err != nil {
+		return 0, err
+	}
+	gotHours := map[int64]gold.Stored{}
+	for _, h := range stored {
+		gotHours[h.Start] = h
+	}
+	for _, start := range slices.Sorted(maps.Keys(wantHours)) {
+		if !holds[gold.WindowStart(start, gold.DaySpan)] {
+			delete(gotHours, start)
+			continue
+		}
+		if diff := cmp.Diff(bits(wantHours[start]), bits(gotHours[start])); diff != "" {
+			return 0, fmt.Errorf("hour (-want +got):\n%s", diff)
+		}
+		delete(gotHours, start)
+	}
+	if len(gotHours) != 0 {
+		return 0, fmt.Errorf("%d hours without rows", len(gotHours))
+	}
+	return len(wantDays) - len(days), nil
+}
+
+// bits is a piece with floats as their bits, so that only equal bits compare
+// equal.
+func bits(p gold.Stored) string {
+	s := &p.Stats
+	floats := ""
+	for _, x := range []float64{
+		s.Sum, s.Min, s.Max, s.First, s.Last, s.SquaredDeviations, s.Energy, s.Advance,
+		s.EstimatedEnergy, s.CorrectedEnergy, p.Peak,
+	} {
+		floats += fmt.Sprintf("%x ", math.Float64bits(x))
+	}
+	return fmt.Sprintf("%s%+v", floats, p)
+}
+
+// foldNaively folds base rows into hours and days by maps.
+func foldNaively(
+	ctx context.Context, tx *ReadTx, id int64, m *catalog.Metric,
+) (hours, days map[int64]gold.Stored, err error) {
+	hours, days = map[int64]gold.Stored{}, map[int64]gold.Stored{}
+	err = tx.Rows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *StatsRow) error {
+		row := gold.Stored{Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
+		row.Revision, row.Changed = r.Revision, r.ChangedAt
+		addNaively(m, hours, r.Start/int64(time.Hour)*int64(time.Hour), time.Hour, row)
+		return nil
+	})
+	for _, start := range slices.Sorted(maps.Keys(hours)) {
+		const day = 24 * time.Hour
+		addNaively(m, days, start/int64(day)*int64(day), day, hours[start])
+	}
+	return hours, days, err
+}
+
+func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, width time.Duration, part gold.Stored) {
+	p, later := into[start], part.Summary
+	p.Start, p.Width = start, width
+	p.Stats = gold.Combine(m, p.Stats, later.Stats)
+	p.Revision += later.Revision
+	if later.Stats.Count > 0 {
+		p.Cadence = later.Cadence
+	}
+	if later.Changed.After(p.Changed) {
+		p.Changed = later.Changed
+	}
+	if later.HasPeak && (!p.HasPeak || later.Peak > p.Peak) {
+		p.HasPeak, p.Peak, p.PeakAt = true, later.Peak, later.PeakAt
+	}
+	into[start] = p
+}
+
+// A late write sets the parents of its day stale, whatever the writer
+// remembers, and no other.
+func TestLateWrites(t *testing.T) {
+	t.Parallel()
+	const (
+		stale = "SELECT count(*) FROM gold.days WHERE stale"
+		days  = "SELECT count(*) FROM gold.days"
+		marks = "SELECT count(*) FROM gold.changed_days"
+	)
+	s, c := open(t), defaultCatalog(t, 1)
+	writers := [...]*Writer{s.NewWriter(0, c, WriterConfig{}), s.NewWriter(0, c, WriterConfig{})}
+	roller := s.NewRoller(0, c, RollerConfig{})
+	expect := func(when string, wantDays, wantStale, wantMarks int64) {
+		t.Helper()
+		got := [...]int64{number(t, s, days), number(t, s, stale), number(t, s, marks)}
+		if want := [...]int64{wantDays, wantStale, wantMarks}; got != want {
+			t.Errorf("%s: %d days, stale, marked, want %d", when, got, want)
+		}
+	}
+	write := func(w *Writer, at time.Duration, sequence uint64) {
+		t.Helper()
+		flush(t, w, Flush{Groups: groups(c, interval, version(at, float64(sequence), sequence))})
+	}
+	roll := func() {
+		t.Helper()
+		if err := rollAll(t.Context(), roller); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(writers[0], 0, 1)
+	write(writers[1], 25*time.Hour, 2)
+	expect("after two writes", 0, 0, 2)
+	roll()
+	expect("after a roll", 2, 0, 0)
+	write(writers[0], time.Hour, 3)
+	expect("after a late write", 2, 1, 1)
+	write(writers[1], 2*time.Hour, 4)
+	expect("after another", 2, 1, 1)
+	write(writers[0], time.Hour, 3)
+	expect("after a duplicate", 2, 1, 1)
+	roll()
+	expect("after the second roll", 2, 0, 0)
+	write(writers[0], time.Hour, 3)
+	expect("after a duplicate of what was rolled", 2, 0, 0)
+	write(writers[1], 3*time.Hour, 5)
+	expect("after a late write by the other", 2, 1, 1)
+}
+
+func TestRoller(t *testing.T) {
+	t.Parallel()
+	c := defaultCatalog(t, 1)
+	t.Run("LeavesADayThatIsNotQuiet", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		w, roller := s.NewWriter(0, c, WriterConfig{}), s.NewRoller(0, c, RollerConfig{Quiet: time.Hour})
+		flush(t, w, Flush{Groups: groups(c, interval, version(0, 1, 1))})
+		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 0 {
+			t.Errorf("just changed: %+v, %v", got, err)
+		}
+		exec(t, s, "UPDATE gold.changed_days SET touched_at = now() - interval '2 hours'")
+		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 1 || got.Written != 0 {
+			t.Errorf("marked long ago, changed since: %+v, %v", got, err)
+		}
+		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 0 {
+			t.Errorf("put off: %+v, %v", got, err)
+		}
+		exec(t, s, "UPDATE gold.changed_days SET touched_at = now() - interval '2 hours'")
+		exec(t, s, "UPDATE gold.base SET changed_at = now() - interval '2 hours'")
+		if got, err := roller.Roll(t.Context()); err != nil || got.Written != 1 {
+			t.Errorf("quiet: %+v, %v", got, err)
+		}
+	})
+	t.Run("LeavesADayThatIsNotOver", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		now := version(0, 1, 1)
+		now.Time = time.Now().UnixNano()
+		flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, interval, now)})
+		if got, err := s.NewRoller(0, c, RollerConfig{}).Roll(t.Context()); err != nil || got.Due != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("PassesOverPairedSeries", func(t *testing.T) {
+		t.Parallel()
+		const stale = "SELECT count(*) FROM gold.days WHERE stale"
+		s := open(t)
+		w, roller := s.NewWriter(0, c, WriterConfig{}), s.NewRoller(0, c, RollerConfig{})
+		flush(t, w, Flush{Groups: groups(c, register, version(0, 1, 1))})
+		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 1 || got.Written != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 0 {
+			t.Errorf("again: %+v, %v", got, err)
+		}
+		// Parents of a time when the metric was not Paired.
+		flush(t, w, Flush{Groups: groups(c, interval, version(0, 1, 2))})
+		if got, err := roller.Roll(t.Context()); err != nil || got.Written != 1 {
+			t.Errorf("not paired: %+v, %v", got, err)
+		}
+		exec(t, s, "UPDATE gold.days SET series_id = $1", SeriesID(register))
+		flush(t, w, Flush{Groups: groups(c, register, version(time.Hour, 2, 3))})
+		for rolls := range 2 {
+			if got := number(t, s, stale); got != 1 {
+				t.Errorf("after %d rolls %d days are stale, want 1", rolls, got)
+			}
+			if _, err := roller.Roll(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	t.Run("KeepsToItsPartition", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		flush(t, s.NewWriter(1, c, WriterConfig{}), Flush{Groups: groups(c, interval, version(0, 1, 1))})
+		if got, err := s.NewRoller(0, c, RollerConfig{}).Roll(t.Context()); err != nil || got.Due != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("IsAWriterByRole", func(t *testing.T) {
+		t.Parallel()
+		s := openURL(t, asRole(t, database(t), "gold_writer"), Config{})
+		flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, interval, version(0, 1, 1))})
+		if got, err := s.NewRoller(0, c, RollerConfig{}).Roll(t.Context()); err != nil || got.Written != 1 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+}

@@ -1,0 +1,290 @@
+package goldstore
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// ReadTx reads one snapshot of gold. It is valid inside Store.Read and not
+// safe for concurrent use.
+type ReadTx struct{ tx pgx.Tx }
+
+// Read calls fn with a snapshot: REPEATABLE READ, read only. It returns fn's
+// error. The snapshot keeps the server from cleaning up behind it: fn should
+// not wait for others.
+func (s *Store) Read(ctx context.Context, fn func(*ReadTx) error) error {
+	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
+	return pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error { return missingTable(fn(&ReadTx{tx})) })
+}
+
+// Selector picks series. An empty list does not restrict.
+type Selector struct {
+	Entities []string
+	Metrics  []string
+}
+
+// Series is a series and its id in this store.
+type Series struct {
+	reading.Series
+	ID int64
+}
+
+const selectSeries = `
+SELECT id, entity, metric, unit FROM gold.series
+WHERE (cardinality($1::text[]) = 0 OR entity = ANY ($1)) AND (cardinality($2::text[]) = 0 OR metric = ANY ($2))
+ORDER BY entity, metric, unit`
+
+// Series returns the series that the selector picks, by entity, metric and
+// unit.
+func (tx *ReadTx) Series(ctx context.Context, sel Selector) ([]Series, error) {
+	// A nil list would be NULL, which no comparison likes.
+	entities, metrics := append([]string{}, sel.Entities...), append([]string{}, sel.Metrics...)
+	rows, err := tx.tx.Query(ctx, selectSeries, entities, metrics)
+	if err != nil {
+		return nil, fmt.Errorf("read series: %w", err)
+	}
+	series, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Series, err error) {
+		err = row.Scan(&s.ID, &s.EntityID, &s.Metric, &s.Unit)
+		return s, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read series: %w", err)
+	}
+	return series, nil
+}
+
+// Bounds is where the readings of a series that count begin and end.
+type Bounds struct {
+	FirstStart, LastStart int64 // starts of the first and the last row, Unix ns
+	FirstAt, LastAt       int64 // event times of the first and the last reading, Unix ns
+}
+
+// One step into the index from each end of a series, over as few partitions as
+// it takes.
+const selectBounds = `
+SELECT s.id, a.start, b.start, a.first_at_ns, b.last_at_ns
+FROM unnest($1::bigint[]) AS s(id)
+CROSS JOIN LATERAL (SELECT start, first_at_ns FROM gold.base
+	WHERE series_id = s.id AND count > 0 ORDER BY start, width LIMIT 1) AS a
+CROSS JOIN LATERAL (SELECT start, last_at_ns FROM gold.base
+	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b`
+
+// Bounds returns the bounds of each series by its id. A series without
+// readings that count is left out.
+func (tx *ReadTx) Bounds(ctx context.Context, ids []int64) (map[int64]Bounds, error) {
+	bounds := make(map[int64]Bounds, len(ids))
+	err := tx.each(ctx, selectBounds, []any{ids}, func(f *fields) error {
+		id := f.int8()
+		bounds[id] = Bounds{FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8()}
+		return f.err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read bounds of %d series: %w", len(ids), err)
+	}
+	return bounds, nil
+}
+
+// Latest is the last reading that counts of a series.
+type Latest struct {
+	SeriesID  int64
+	At        int64 // event time, Unix ns
+	Value     float64
+	Quality   reading.Quality
+	ChangedAt time.Time // of the row that holds it
+}
+
+// As in selectBounds, one step into the index.
+const selectLatest = `
+SELECT s.id, b.last_at_ns, b.last, b.last_quality, b.changed_at
+FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
+CROSS JOIN LATERAL (SELECT last_at_ns, last, last_quality, changed_at FROM gold.base
+	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b
+ORDER BY s.n`
+
+// Latest calls fn for the last reading of each series, in the order of ids. A
+// series without readings that count is left out.
+func (tx *ReadTx) Latest(ctx context.Context, ids []int64, fn func(Latest) error) error {
+	err := tx.each(ctx, selectLatest, []any{ids}, func(f *fields) error {
+		l := Latest{SeriesID: f.int8(), At: f.int8(), Value: f.float8()}
+		l.Quality, l.ChangedAt = reading.Quality(f.int2()), f.time()
+		if err := f.err(); err != nil {
+			return err
+		}
+		return fn(l)
+	})
+	if err != nil {
+		return fmt.Errorf("read the latest reading of %d series: %w", len(ids), err)
+	}
+	return nil
+}
+
+// StatsRow is a base row without its versions.
+type StatsRow struct {
+	RowKey
+	Stats     gold.Partial
+	Epoch     uint64
+	Revision  int64
+	ChangedAt time.Time
+}
+
+// The rows of a span, which the columns to select are put before. $2 lies an
+// hour, the greatest width of a row, before the span: a constant, so that the
+// planner leaves out, and does not lock, the weeks that the span does not touch.
+// Some rows at the ends are too many: times come here in µs.
+const (
+	selectSpan = `
+FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
+JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
+ORDER BY s.n, b.start, b.width`
+	selectStats = `SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, changed_at` + selectSpan
+	selectSets  = `SELECT series_id, start, width, samples, stamps` + selectSpan
+)
+
+// Rows calls fn for each row of the series that overlaps [from, to), in Unix
+// ns: series in the order of ids, rows by start and width. The row is fn's only
+// during the call. Rows are streamed. An error of fn ends the snapshot and is
+// returned.
+func (tx *ReadTx) Rows(ctx context.Context, ids []int64, from, to int64, fn func(*StatsRow) error) error {
+	var r StatsRow
+	err := tx.each(ctx, selectStats, spanArguments(ids, from, to), func(f *fields) error {
+		if err := f.statsRow(&r); err != nil || !r.overlaps(from, to) {
+			return err
+		}
+		return fn(&r)
+	})
+	if err != nil {
+		return fmt.Errorf("read rows of %d series: %w", len(ids), err)
+	}
+	return nil
+}
+
+// As in selectBounds, one step into the index.
+const (
+	selectNeighbour = `
+SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, changed_at
+FROM gold.base WHERE series_id = $1 AND count > 0 AND `
+	selectBefore = selectNeighbour + `start < $2 ORDER BY start DESC, width DESC LIMIT 1`
+	selectFrom   = selectNeighbour + `start >= $2 ORDER BY start, width LIMIT 1`
+)
+
+// LastBefore calls fn for the last row of a series that starts before t, in
+// Unix ns, and has readings that count; not at all when there is none.
+func (tx *ReadTx) LastBefore(ctx context.Context, id, t int64, fn func(*StatsRow) error) error {
+	return tx.neighbour(ctx, selectBefore, id, t, fn)
+}
+
+// FirstFrom calls fn for the first row of a series that starts at t, in Unix
+// ns, or later and has readings that count; not at all when there is none.
+func (tx *ReadTx) FirstFrom(ctx context.Context, id, t int64, fn func(*StatsRow) error) error {
+	return tx.neighbour(ctx, selectFrom, id, t, fn)
+}
+
+func (tx *ReadTx) neighbour(ctx context.Context, sql string, id, t int64, fn func(*StatsRow) error) error {
+	var r StatsRow
+	err := tx.each(ctx, sql, []any{id, timestamp(t)}, func(f *fields) error {
+		if err := f.statsRow(&r); err != nil {
+			return err
+		}
+		return fn(&r)
+	})
+	if err != nil {
+		return fmt.Errorf("read the neighbour of series %d at %d: %w", id, t, err)
+	}
+	return nil
+}
+
+func (f *fields) statsRow(r *StatsRow) error {
+	r.RowKey = f.key()
+	f.stats(&r.Stats)
+	r.Epoch, r.Revision, r.ChangedAt = uint64(f.int8()), f.int8(), f.time()
+	return f.err()
+}
+
+// VersionsRow is the versions of a base row, normalized.
+type VersionsRow struct {
+	RowKey
+	Versions []gold.Version
+}
+
+// VersionRows is Rows with versions in place of statistics.
+func (tx *ReadTx) VersionRows(ctx context.Context, ids []int64, from, to int64, fn func(*VersionsRow) error) error {
+	err := tx.each(ctx, selectSets, spanArguments(ids, from, to), func(f *fields) error {
+		r, err := f.versionsRow()
+		if err != nil || !r.overlaps(from, to) {
+			return err
+		}
+		return fn(&r)
+	})
+	if err != nil {
+		return fmt.Errorf("read versions of %d series: %w", len(ids), err)
+	}
+	return nil
+}
+
+const selectVersions = `
+SELECT b.series_id, b.start, b.width, samples, stamps
+FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[]) WITH ORDINALITY AS k(series_id, start, width, n)
+JOIN gold.base b ON b.series_id = k.series_id AND b.start = k.start AND b.width = k.width
+ORDER BY k.n`
+
+// Versions returns the versions of the named rows, in the order of the keys.
+// A key without a row is left out.
+func (tx *ReadTx) Versions(ctx context.Context, keys []RowKey) ([]VersionsRow, error) {
+	out := make([]VersionsRow, 0, len(keys))
+	ids, starts, widths := keyColumns(keys)
+	err := tx.each(ctx, selectVersions, []any{ids, starts, widths}, func(f *fields) error {
+		r, err := f.versionsRow()
+		out = append(out, r)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read versions of %d rows: %w", len(keys), err)
+	}
+	return out, nil
+}
+
+func (f *fields) versionsRow() (r VersionsRow, err error) {
+	r.RowKey = f.key()
+	samples, stamps := f.bytes(), f.bytes()
+	if err := f.err(); err != nil {
+		return r, err
+	}
+	if r.Versions, err = gold.Decode(r.Start, samples, stamps); err != nil {
+		return r, fmt.Errorf("row of series %d at %d: %w", r.SeriesID, r.Start, err)
+	}
+	return r, nil
+}
+
+func (k RowKey) overlaps(from, to int64) bool { return k.Start < to && k.Start+int64(k.Width) > from }
+
+func spanArguments(ids []int64, from, to int64) []any {
+	return []any{ids, timestamp(max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)), timestamp(to)}
+}
+
+// each runs a query and calls fn for each row of the answer. When fn fails the
+// rest of the answer is not waited for: the connection is given up.
+func (tx *ReadTx) each(ctx context.Context, sql string, arguments []any, fn func(*fields) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	rows, err := tx.tx.Query(ctx, sql, arguments...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var f fields
+	for rows.Next() {
+		f = fields{values: rows.RawValues()}
+		if err := fn(&f); err != nil {
+			cancel()
+			return err
+		}
+	}
+	return rows.Err()
+}

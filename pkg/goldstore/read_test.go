@@ -1,0 +1,281 @@
+package goldstore
+
+import (
+	"context"
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// library is a store with four series: rows of the first on both sides of a
+// week's end, one in each of the others, withdrawn in the third.
+func library(t *testing.T) *Store {
+	t.Helper()
+	s, c := open(t), defaultCatalog(t, 1)
+	w := s.NewWriter(0, c, WriterConfig{})
+	var f Flush
+	for _, name := range []string{"B", "a", "z", "ä"} { // in byte order
+		r := reading.Series{EntityID: name, Metric: register.Metric, Unit: register.Unit}
+		v := version(24*time.Hour, 5, 4)
+		if name == "z" {
+			v.Quality = reading.Withdrawn
+		}
+		versions := []gold.Version{v}
+		if name == "B" {
+			versions = append(versions, version(time.Minute, 1, 1), version(14*time.Minute, 2, 2),
+				version(time.Hour, 3, 3), version(24*time.Hour+time.Minute, 6, 4))
+		}
+		f.Groups = append(f.Groups, groups(c, r, versions...)...)
+	}
+	flush(t, w, f)
+	return s
+}
+
+func read(t *testing.T, s *Store, fn func(*ReadTx)) {
+	t.Helper()
+	if err := s.Read(t.Context(), func(tx *ReadTx) error { fn(tx); return nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// seriesIDs returns the ids of all series in their order.
+func seriesIDs(t *testing.T, tx *ReadTx) []int64 {
+	t.Helper()
+	series, err := tx.Series(t.Context(), Selector{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return column(series, func(s *Series) int64 { return s.ID })
+}
+
+func TestReadTx(t *testing.T) {
+	t.Parallel()
+	s := library(t)
+
+	t.Run("SeriesAreInByteOrder", func(t *testing.T) {
+		t.Parallel()
+		for _, tt := range []struct {
+			selector Selector
+			want     []string
+		}{
+			{Selector{}, []string{"B", "a", "z", "ä"}},
+			{Selector{Entities: []string{"ä", "B", "nobody"}}, []string{"B", "ä"}},
+			{Selector{Metrics: []string{register.Metric}, Entities: []string{"a"}}, []string{"a"}},
+			{Selector{Metrics: []string{"nothing"}}, nil},
+		} {
+			read(t, s, func(tx *ReadTx) {
+				series, err := tx.Series(t.Context(), tt.selector)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := column(series, func(s *Series) string { return s.EntityID })
+				if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%+v: %s", tt.selector, diff)
+				}
+			})
+		}
+	})
+	t.Run("BoundsLeaveOutWhatDoesNotCount", func(t *testing.T) {
+		t.Parallel()
+		read(t, s, func(tx *ReadTx) {
+			ids := seriesIDs(t, tx)
+			got, err := tx.Bounds(t.Context(), ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			day := int64(24 * time.Hour)
+			want := map[int64]Bounds{
+				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute)},
+				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day},
+				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day},
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	})
+	t.Run("RowsComeInTheOrderOfTheIdsAndOverlapTheSpan", func(t *testing.T) {
+		t.Parallel()
+		type found struct {
+			ID    int64
+			Start time.Duration
+			Count uint64
+		}
+		read(t, s, func(tx *ReadTx) {
+			ids := seriesIDs(t, tx)
+			ids[0], ids[1] = ids[1], ids[0]
+			const quarter, day = 15 * time.Minute, 24 * time.Hour
+			rows := []found{
+				{ids[0], day, 1},
+				{ids[1], 0, 2},
+				{ids[1], time.Hour, 1},
+				{ids[1], day, 2},
+				{ids[2], day, 0},
+				{ids[3], day, 1},
+			}
+			for _, tt := range []struct {
+				name     string
+				from, to int64
+				want     []found
+			}{
+				{"all", math.MinInt64, math.MaxInt64, rows},
+				{"cut inside rows", sunday + 1, sunday + int64(time.Hour) + 1, rows[1:3]},
+				{"bounds touch rows", sunday + int64(quarter), sunday + int64(time.Hour), nil},
+				{"none", sunday, sunday, nil},
+			} {
+				var got []found
+				err := tx.Rows(t.Context(), ids, tt.from, tt.to, func(r *StatsRow) error {
+					got = append(got, found{r.SeriesID, time.Duration(r.Start - sunday), r.Stats.Count})
+					if r.Width != quarter || r.Revision != 1 || r.Epoch != 1 || time.Since(r.ChangedAt) > time.Hour {
+						t.Errorf("%+v", r)
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("%s: %s", tt.name, diff)
+				}
+			}
+		})
+	})
+	t.Run("RowsCarryTheStatisticsThatWereWritten", func(t *testing.T) {
+		t.Parallel()
+		c := defaultCatalog(t, 1)
+		read(t, s, func(tx *ReadTx) {
+			id := seriesIDs(t, tx)[0]
+			err := tx.Rows(t.Context(), []int64{id}, sunday, sunday+1, func(r *StatsRow) error {
+				versions := []gold.Version{version(time.Minute, 1, 1), version(14*time.Minute, 2, 2)}
+				want := gold.NewRow(c, gold.Key{Series: register}, versions).Stats
+				if diff := cmp.Diff(want, r.Stats); diff != "" {
+					t.Error(diff)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+	t.Run("NeighboursAreTheNearestRowsWithReadings", func(t *testing.T) {
+		t.Parallel()
+		const none = time.Duration(math.MinInt64)
+		read(t, s, func(tx *ReadTx) {
+			ids := seriesIDs(t, tx)
+			for _, tt := range []struct {
+				id           int64
+				at           time.Duration
+				before, from time.Duration
+			}{
+				{ids[0], 0, none, 0},
+				{ids[0], time.Hour, 0, time.Hour},
+				{ids[0], time.Hour + time.Minute, time.Hour, 24 * time.Hour},
+				{ids[0], 25 * time.Hour, 24 * time.Hour, none},
+				{ids[2], 25 * time.Hour, none, none}, // withdrawn
+			} {
+				got := func(find func(context.Context, int64, int64, func(*StatsRow) error) error) time.Duration {
+					start := none
+					err := find(t.Context(), tt.id, sunday+int64(tt.at), func(r *StatsRow) error {
+						start = time.Duration(r.Start - sunday)
+						if r.SeriesID != tt.id || r.Stats.Count == 0 || r.Revision != 1 {
+							t.Errorf("%+v", r)
+						}
+						return nil
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+					return start
+				}
+				if before, from := got(tx.LastBefore), got(tx.FirstFrom); before != tt.before || from != tt.from {
+					t.Errorf("around %s are %s and %s, want %s and %s", tt.at, before, from, tt.before, tt.from)
+				}
+			}
+		})
+	})
+	t.Run("VersionsComeInTheOrderOfTheKeys", func(t *testing.T) {
+		t.Parallel()
+		read(t, s, func(tx *ReadTx) {
+			id := seriesIDs(t, tx)[0]
+			keys := []RowKey{
+				{id, sunday + int64(24*time.Hour), 15 * time.Minute},
+				{id, sunday, time.Hour}, // there is none of that width
+				{id, sunday, 15 * time.Minute},
+			}
+			got, err := tx.Versions(t.Context(), keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := []VersionsRow{
+				{keys[0], []gold.Version{version(24*time.Hour, 5, 4), version(24*time.Hour+time.Minute, 6, 4)}},
+				{keys[2], []gold.Version{version(time.Minute, 1, 1), version(14*time.Minute, 2, 2)}},
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	})
+	t.Run("AnErrorOfTheCallbackComesBack", func(t *testing.T) {
+		t.Parallel()
+		stop := errors.New("stop")
+		err := s.Read(t.Context(), func(tx *ReadTx) error {
+			return tx.Rows(t.Context(), seriesIDs(t, tx), sunday, math.MaxInt64, func(*StatsRow) error { return stop })
+		})
+		if !errors.Is(err, stop) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestReadIsOneSnapshot(t *testing.T) {
+	t.Parallel()
+	s, c := open(t), defaultCatalog(t, 1)
+	bound(t, s)
+	w := s.NewWriter(0, c, WriterConfig{})
+	flush(t, w, Flush{Move: move(0, 1), Groups: groups(c, register, version(0, 1, 1))})
+	read(t, s, func(tx *ReadTx) {
+		see := func() (sequence uint64, rows int) {
+			positions, err := tx.Positions(t.Context())
+			if err != nil || len(positions) != 1 {
+				t.Fatalf("%v, %v", positions, err)
+			}
+			err = tx.Rows(t.Context(), seriesIDs(t, tx), sunday, math.MaxInt64, func(*StatsRow) error { rows++; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			return positions[0].Sequence, rows
+		}
+		if sequence, rows := see(); sequence != 1 || rows != 1 {
+			t.Errorf("before: sequence %d, %d rows", sequence, rows)
+		}
+		// A row in a week that has no partition yet.
+		flush(t, w, Flush{Move: move(1, 2), Groups: groups(c, register, version(48*time.Hour, 1, 1))})
+		if sequence, rows := see(); sequence != 1 || rows != 1 {
+			t.Errorf("after: sequence %d, %d rows", sequence, rows)
+		}
+	})
+}
+
+func TestReadOfAnUnmigratedDatabaseSaysWhatMendsIt(t *testing.T) {
+	t.Parallel()
+	s := openURL(t, databaseWithoutSchema(t), Config{})
+	err := s.Read(t.Context(), func(tx *ReadTx) error {
+		_, err := tx.Positions(t.Context())
+		return err
+	})
+	if !errors.Is(err, ErrNotMigrated) || IsRetryable(err) {
+		t.Errorf("got %v", err)
+	}
+	_, err = s.NewWriter(0, defaultCatalog(t, 1), WriterConfig{}).Flush(t.Context(), Flush{})
+	if !errors.Is(err, ErrNotMigrated) {
+		t.Errorf("got %v", err)
+	}
+}

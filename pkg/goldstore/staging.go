@@ -1,0 +1,191 @@
+package goldstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/energy-platform/energy/pkg/gold"
+)
+
+// A flush copies rows into a temporary table of the session, then upserts from
+// it. The table is made once a connection, outside any transaction, and empties
+// itself at commit.
+
+const (
+	// The types are those of gold.base. EXTERNAL spares the try to compress
+	// what is compressed.
+	createStaging = `
+CREATE TEMP TABLE IF NOT EXISTS gold_staging ON COMMIT DELETE ROWS AS
+SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps FROM gold.base WITH NO DATA;
+ALTER TABLE pg_temp.gold_staging ALTER samples SET STORAGE EXTERNAL, ALTER stamps SET STORAGE EXTERNAL`
+
+	copyStaging    = `COPY pg_temp.gold_staging FROM STDIN (FORMAT binary)`
+	stagingColumns = 3 + statsCount + 4
+
+	// A staged row carries the revision that it will have; the one it rests on
+	// is that less one, and 0 means that it rests on no row. The guard makes a
+	// row that was changed meanwhile stay as it is, locked: ON CONFLICT locks
+	// also the rows whose guard fails, so that they hold still until they were
+	// read, merged and staged again. Inserting and locking go in key order,
+	// which keeps concurrent flushes from deadlocking.
+	upsertBase = `
+INSERT INTO gold.base (series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps, changed_at)
+SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps, now()
+FROM pg_temp.gold_staging
+ORDER BY series_id, start, width
+ON CONFLICT (series_id, start, width) DO UPDATE SET
+	count = excluded.count, sum = excluded.sum,
+	min = excluded.min, min_at_ns = excluded.min_at_ns, max = excluded.max, max_at_ns = excluded.max_at_ns,
+	first = excluded.first, first_at_ns = excluded.first_at_ns,
+	last = excluded.last, last_at_ns = excluded.last_at_ns,
+	squared_deviations = excluded.squared_deviations,
+	energy = excluded.energy, advance = excluded.advance, covered_ns = excluded.covered_ns,
+	gaps = excluded.gaps, resets = excluded.resets, exchanges = excluded.exchanges,
+	estimated_count = excluded.estimated_count, corrected_count = excluded.corrected_count,
+	estimated_energy = excluded.estimated_energy, corrected_energy = excluded.corrected_energy,
+	flags = excluded.flags, first_quality = excluded.first_quality, last_quality = excluded.last_quality,
+	epoch = excluded.epoch, revision = excluded.revision,
+	samples = excluded.samples, stamps = excluded.stamps, changed_at = excluded.changed_at
+WHERE base.revision = excluded.revision - 1
+RETURNING series_id, start, width`
+
+	// Not TRUNCATE, which would write to the system catalogues.
+	emptyStaging = `DELETE FROM pg_temp.gold_staging`
+
+	// The bounds on start leave out partitions.
+	loadBase = `
+SELECT b.series_id, b.start, b.width, ` + statsColumns + `, epoch, revision, samples, stamps
+FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[]) AS k(series_id, start, width)
+JOIN gold.base b ON b.series_id = k.series_id AND b.start = k.start AND b.width = k.width
+WHERE b.start BETWEEN $4 AND $5`
+)
+
+const stagingMark = "gold_staging"
+
+// prepareStaging makes the staging table of the connection.
+func prepareStaging(ctx context.Context, conn *pgx.Conn) error {
+	if conn.PgConn().CustomData()[stagingMark] != nil {
+		return nil
+	}
+	if _, err := conn.PgConn().Exec(ctx, createStaging).ReadAll(); err != nil {
+		return fmt.Errorf("make the staging table: %w", missingTable(err))
+	}
+	conn.PgConn().CustomData()[stagingMark] = true
+	return nil
+}
+
+// compare orders rows as the upsert does.
+func (k RowKey) compare(l RowKey) int {
+	return cmp.Or(cmp.Compare(k.SeriesID, l.SeriesID), cmp.Compare(k.Start, l.Start), cmp.Compare(k.Width, l.Width))
+}
+
+func (b *copyBuffer) stagedRow(r *row) {
+	samples, stamps := gold.Encode(r.key.Start, r.versions)
+	b.row(stagingColumns)
+	b.int8(r.key.SeriesID)
+	b.time(r.key.Start)
+	b.int4(int32(r.key.Width / time.Second))
+	b.stats(&r.stats)
+	b.int8(int64(r.epoch))
+	b.int8(r.revision)
+	b.bytes(samples)
+	b.bytes(stamps)
+}
+
+// upsert stages and writes items, which are in key order, and returns those
+// that were not written because their rows are not as expected.
+func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, items []*item) (unwritten []*item, err error) {
+	w.buffer.begin()
+	for _, it := range items {
+		w.buffer.stagedRow(it.after)
+	}
+	w.buffer.end()
+	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(w.buffer), copyStaging); err != nil {
+		return nil, fmt.Errorf("stage %d rows: %w", len(items), err)
+	}
+	rows, err := tx.Query(ctx, upsertBase)
+	if err != nil {
+		return nil, fmt.Errorf("upsert %d rows: %w", len(items), err)
+	}
+	written := make(map[RowKey]struct{}, len(items))
+	for rows.Next() {
+		f := fields{values: rows.RawValues()}
+		written[f.key()] = struct{}{}
+		if err := f.err(); err != nil {
+			rows.Close()
+			return nil, fmt.Errorf("upsert %d rows: %w", len(items), err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("upsert %d rows from %s on: %w", len(items), items[0], err)
+	}
+	for _, it := range items {
+		if _, ok := written[it.after.key]; !ok {
+			unwritten = append(unwritten, it)
+		}
+	}
+	return unwritten, nil
+}
+
+// load sets the rows of items to what the database has, nil where it has none,
+// and empties the staging table.
+func load(ctx context.Context, tx pgx.Tx, items []*item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	byKey := make(map[RowKey]*item, len(items))
+	first, last := items[0].key.Start, items[0].key.Start
+	for _, it := range items {
+		it.before = nil
+		byKey[it.key] = it
+		first, last = min(first, it.key.Start), max(last, it.key.Start)
+	}
+	ids, starts, widths := keyColumns(column(items, func(it **item) RowKey { return (*it).key }))
+	var b pgx.Batch
+	b.Queue(emptyStaging)
+	b.Queue(loadBase, ids, starts, widths, timestamp(first), timestamp(last)).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			r, err := scanRow(rows.RawValues())
+			if err != nil {
+				return err
+			}
+			byKey[r.key].before = r
+		}
+		return rows.Err()
+	})
+	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
+		return fmt.Errorf("load %d rows from %s on: %w", len(items), items[0], err)
+	}
+	return nil
+}
+
+// scanRow reads a row of loadBase.
+func scanRow(values [][]byte) (*row, error) {
+	f := fields{values: values}
+	r := &row{key: f.key()}
+	f.stats(&r.stats)
+	r.epoch, r.revision = uint64(f.int8()), f.int8()
+	samples, stamps := f.bytes(), f.bytes()
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	var err error
+	if r.versions, err = gold.Decode(r.key.Start, samples, stamps); err != nil {
+		return nil, fmt.Errorf("row of series %d at %d: %w", r.key.SeriesID, r.key.Start, err)
+	}
+	return r, nil
+}
+
+// keyColumns returns keys as query arguments.
+func keyColumns(keys []RowKey) (ids []int64, starts []time.Time, widths []int32) {
+	return column(keys, func(k *RowKey) int64 { return k.SeriesID }),
+		column(keys, func(k *RowKey) time.Time { return timestamp(k.Start) }),
+		column(keys, func(k *RowKey) int32 { return int32(k.Width / time.Second) })
+}
+
+func timestamp(ns int64) time.Time { return time.Unix(0, ns).UTC() }

@@ -1,0 +1,187 @@
+package silver
+
+import (
+	"fmt"
+	"math"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// Bounds of what a reading may carry.
+const (
+	maxIdentifierBytes = 256
+	maxLength          = 366 * 24 * time.Hour
+)
+
+// subject is what rules look at.
+type subject struct {
+	catalog                *catalog.Catalog
+	entityID, metric, unit string
+	resolution             catalog.Resolution
+	unresolved             error // why metric and unit do not go together
+
+	reading  reading.Reading
+	received time.Time
+	value    float64 // in the canonical unit
+	start    int64
+	length   time.Duration
+}
+
+// outcome is what a rule that fired does to the reading.
+type outcome uint8
+
+const (
+	pass outcome = iota
+	flag
+	refuse
+)
+
+// rule is one row of the tables below. Changing what check decides takes a new
+// version, so that a judgement can be traced to the code that made it.
+type rule struct {
+	number   reading.Rule
+	version  int
+	waivable bool
+	check    func(*subject) (outcome, string)
+}
+
+// nameRules look at entity, metric and unit alone, valueRules at the rest.
+// Every rule is applied; a judgement lists all that fired.
+var (
+	nameRules = []rule{
+		{reading.MissingEntity, 1, false, missingEntity},
+		{reading.BadIdentifier, 1, false, badIdentifier},
+		{reading.UnknownUnit, 1, false, unknownUnit},
+		{reading.UnitMismatch, 1, false, unitMismatch},
+	}
+	valueRules = []rule{
+		{reading.NonFiniteValue, 1, false, nonFiniteValue},
+		{reading.OutOfRange, 1, true, outOfRange},
+		{reading.TimeInFuture, 1, true, timeInFuture},
+		{reading.TimeTooOld, 1, false, timeTooOld},
+	}
+)
+
+// apply runs rules over a subject. Rules in waived that may be waived fire
+// without refusing.
+func apply(rules []rule, s *subject, waived reading.Rules) (flags, refused reading.Rules, details []string) {
+	for i := range rules {
+		r := &rules[i]
+		decided, detail := r.check(s)
+		switch {
+		case decided == pass:
+		case decided == flag, r.waivable && waived.Has(r.number):
+			flags = flags.With(r.number)
+		default:
+			refused = refused.With(r.number)
+			details = append(details, detail)
+		}
+	}
+	return flags, refused, details
+}
+
+func missingEntity(s *subject) (outcome, string) {
+	if s.entityID == "" {
+		return refuse, "entity_id is missing: send the id of the meter or sensor"
+	}
+	return pass, ""
+}
+
+func badIdentifier(s *subject) (outcome, string) {
+	if s.metric == "" {
+		return refuse, "metric is missing: send a name of the catalogue, such as active_power"
+	}
+	for _, field := range [...]struct{ name, value string }{
+		{"entity_id", s.entityID}, {"metric", s.metric}, {"unit", s.unit},
+	} {
+		if fault := identifierFault(field.value); fault != "" {
+			return refuse, fmt.Sprintf("%s %.40q %s", field.name, field.value, fault)
+		}
+	}
+	return pass, ""
+}
+
+// identifierFault says what is wrong with a name, "" when nothing is.
+func identifierFault(name string) string {
+	switch {
+	case len(name) > maxIdentifierBytes:
+		return fmt.Sprintf("has %d bytes: at most %d are allowed", len(name), maxIdentifierBytes)
+	case !utf8.ValidString(name):
+		return "is not valid UTF-8"
+	}
+	for i, r := range name {
+		edge := i == 0 || i+utf8.RuneLen(r) == len(name)
+		if unicode.IsControl(r) || edge && unicode.IsSpace(r) {
+			return "has control characters or white space at an end: remove them"
+		}
+	}
+	return ""
+}
+
+func unknownUnit(s *subject) (outcome, string) {
+	switch {
+	case s.resolution.KnownUnit:
+		return pass, ""
+	case s.unresolved != nil:
+		return refuse, s.unresolved.Error()
+	default:
+		return flag, ""
+	}
+}
+
+func unitMismatch(s *subject) (outcome, string) {
+	if s.unresolved != nil && s.resolution.KnownUnit {
+		return refuse, s.unresolved.Error()
+	}
+	return pass, ""
+}
+
+func nonFiniteValue(s *subject) (outcome, string) {
+	if v := s.reading.Value; math.IsNaN(v) || math.IsInf(v, 0) {
+		return refuse, fmt.Sprintf("value is %v: leave the reading out when there is none", v)
+	}
+	if math.IsInf(s.value, 0) {
+		return refuse, fmt.Sprintf("value %g %s is too large for %s", s.reading.Value, s.unit, s.resolution.Unit)
+	}
+	return pass, ""
+}
+
+func outOfRange(s *subject) (outcome, string) {
+	if r := &s.reading; r.Length < 0 || r.Length > maxLength {
+		return refuse, fmt.Sprintf("length %s must be from 0 to %s", r.Length, maxLength)
+	}
+	m := s.resolution.Metric
+	switch {
+	case m == nil || s.unresolved != nil || s.reading.Quality == reading.Withdrawn: // a withdrawal's value says nothing
+		return pass, ""
+	case m.Min != nil && s.value < *m.Min:
+		return refuse, fmt.Sprintf("value %g %s is below the minimum %g of %s", s.value, m.Unit, *m.Min, m.Name)
+	case m.Max != nil && s.value > *m.Max:
+		return refuse, fmt.Sprintf("value %g %s is above the maximum %g of %s", s.value, m.Unit, *m.Max, m.Name)
+	}
+	return pass, ""
+}
+
+func timeInFuture(s *subject) (outcome, string) {
+	limit := s.received.Add(s.catalog.FutureSkew())
+	if t := time.Unix(0, s.reading.Time); t.After(limit) {
+		return refuse, fmt.Sprintf(
+			"time %s is %s after its receipt: at most %s is allowed; check the producer's clock and zone",
+			t.UTC().Format(time.RFC3339Nano), t.Sub(s.received).Round(time.Second), s.catalog.FutureSkew())
+	}
+	return pass, ""
+}
+
+func timeTooOld(s *subject) (outcome, string) {
+	floor := s.catalog.TimeFloor()
+	t := time.Unix(0, s.reading.Time)
+	if t.Before(floor) || s.unresolved == nil && time.Unix(0, s.start).Before(floor) {
+		return refuse, fmt.Sprintf("time %s is before %s: check the producer's clock and the unit of epoch times",
+			t.UTC().Format(time.RFC3339Nano), floor.UTC().Format(time.RFC3339))
+	}
+	return pass, ""
+}

@@ -1,0 +1,114 @@
+// Package silver judges readings one at a time: it normalizes them to the
+// canonical unit and to the start of their interval, and decides by an ordered
+// table of rules whether they count.
+//
+// A judgement depends on the reading, its stamp, its waivers and the catalogue
+// alone. The clock of every rule is the reading's receive time, so that a
+// reading judged again a year later gets the same judgement.
+package silver
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// Judgement is what silver decided of one reading.
+type Judgement struct {
+	Reading  reading.Reading // normalized if accepted, as received if not
+	Stamp    reading.Stamp
+	Flags    reading.Rules // rules that fired without rejecting
+	Refused  reading.Rules // rules that rejected; empty if accepted
+	Waived   bool          // a rule that fired was waived
+	Detail   string        // why it was refused and what mends it; empty if accepted
+	accepted bool
+}
+
+// Accepted reports whether the reading counts.
+func (j *Judgement) Accepted() bool { return j.accepted }
+
+// Series returns the series of an accepted reading.
+func (j *Judgement) Series() reading.Series {
+	return reading.Series{EntityID: j.Reading.EntityID, Metric: j.Reading.Metric, Unit: j.Reading.Unit}
+}
+
+// Judge judges readings by one catalogue.
+type Judge struct{ catalog *catalog.Catalog }
+
+// NewJudge returns a judge for a catalogue.
+func NewJudge(c *catalog.Catalog) *Judge { return &Judge{catalog: c} }
+
+// Epoch returns the number of the catalogue epoch that the judge applies.
+func (j *Judge) Epoch() uint64 { return j.catalog.Epoch() }
+
+// Bench is a judge prepared for the readings of one entity, metric and unit,
+// as a message's dictionary names them. What depends on the names alone is
+// decided once.
+type Bench struct {
+	catalog    *catalog.Catalog
+	names      subject
+	resolution catalog.Resolution
+	flags      reading.Rules
+	refused    reading.Rules
+	details    []string
+}
+
+// Bench prepares for readings of an entity and metric that come with a unit.
+func (j *Judge) Bench(entityID, metric, unit string) *Bench {
+	b := &Bench{catalog: j.catalog}
+	b.names = subject{catalog: j.catalog, entityID: entityID, metric: metric, unit: unit}
+	b.names.resolution, b.names.unresolved = j.catalog.Resolve(metric, unit)
+	b.resolution = b.names.resolution
+	b.flags, b.refused, b.details = apply(nameRules, &b.names, 0)
+	return b
+}
+
+// Fit reports whether readings of these names can be accepted at all.
+func (b *Bench) Fit() bool { return b.refused == 0 }
+
+// Judge decides on one reading of the bench's names. Waived is the set of rules
+// that a release lets it pass.
+func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rules) Judgement {
+	s := b.names
+	s.reading, s.received = r, time.Unix(0, stamp.Received)
+	if s.unresolved == nil {
+		s.value = b.resolution.Conversion.Apply(r.Value)
+		s.start, s.length = interval(b.resolution.Metric, &r)
+	}
+	flags, refused, details := b.flags, b.refused, b.details
+	if valueFlags, valueRefused, valueDetails := apply(valueRules, &s, waived); valueFlags|valueRefused != 0 {
+		flags |= valueFlags
+		refused |= valueRefused
+		details = append(slices.Clip(details), valueDetails...)
+	}
+	judgement := Judgement{Reading: r, Stamp: stamp, Flags: flags, Refused: refused}
+	if refused != 0 {
+		judgement.Detail = strings.Join(details, "; ")
+		return judgement
+	}
+	judgement.accepted = true
+	judgement.Waived = waived&flags != 0
+	judgement.Reading.Unit = b.resolution.Unit
+	judgement.Reading.Value = s.value + 0 // −0 becomes 0
+	judgement.Reading.Time, judgement.Reading.Length = s.start, s.length
+	return judgement
+}
+
+// interval returns the start and the span that a reading covers: from the
+// reading, else from the catalogue. Readings at an instant cover nothing.
+func interval(m *catalog.Metric, r *reading.Reading) (start int64, length time.Duration) {
+	if !m.Interval() {
+		return r.Time, 0
+	}
+	length = r.Length
+	if length == 0 {
+		length = m.Length
+	}
+	if m.Label == catalog.LabelEnd {
+		return r.Time - int64(length), length
+	}
+	return r.Time, length
+}

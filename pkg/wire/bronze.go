@@ -1,0 +1,113 @@
+package wire
+
+import (
+	"fmt"
+	"iter"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/energy-platform/energy/pkg/reading"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// BronzeEncoder builds a BronzeBatch. Its zero value is ready for use.
+type BronzeEncoder struct{ columns columns }
+
+// Add appends a reading as it was received.
+func (e *BronzeEncoder) Add(r reading.Reading, stamp reading.Stamp) {
+	e.columns.add(reading.Series{EntityID: r.EntityID, Metric: r.Metric, Unit: r.Unit}, &r, stamp)
+}
+
+// Len returns the number of rows since the last Marshal.
+func (e *BronzeEncoder) Len() int { return len(e.columns.index) }
+
+// Size returns an upper bound of the message's size in bytes.
+func (e *BronzeEncoder) Size() int { return e.columns.size }
+
+// Marshal returns the message and empties the encoder.
+func (e *BronzeEncoder) Marshal() ([]byte, error) {
+	data, err := proto.Marshal(e.message())
+	if err != nil {
+		return nil, fmt.Errorf("marshal bronze batch: %w", err)
+	}
+	e.columns.reset()
+	return data, nil
+}
+
+func (e *BronzeEncoder) message() *energyv1.BronzeBatch {
+	c := &e.columns
+	return &energyv1.BronzeBatch{
+		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
+		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
+		Stamps: &c.stamps.columns,
+	}
+}
+
+// Bronze is a decoded BronzeBatch.
+type Bronze struct {
+	// Series is the dictionary; units are the producers'.
+	Series []reading.Series
+	batch  *energyv1.BronzeBatch
+	waived map[uint32]reading.Rules
+}
+
+// BronzeRow is one row of a Bronze.
+type BronzeRow struct {
+	Series  int // place in the dictionary
+	Reading reading.Reading
+	Stamp   reading.Stamp
+	Waived  reading.Rules // rules that a release lets the reading pass
+}
+
+// DecodeBronze decodes a message.
+func DecodeBronze(data []byte) (*Bronze, error) {
+	batch := new(energyv1.BronzeBatch)
+	if err := proto.Unmarshal(data, batch); err != nil {
+		return nil, fmt.Errorf("bronze batch: %w: %w", ErrMalformed, err)
+	}
+	return bronzeOf(batch)
+}
+
+func bronzeOf(batch *energyv1.BronzeBatch) (*Bronze, error) {
+	if err := checkCommon(batch); err != nil {
+		return nil, fmt.Errorf("bronze batch: %w", err)
+	}
+	b := &Bronze{batch: batch, Series: dictionary(batch.GetSeries())}
+	for _, w := range batch.GetWaivers() {
+		rule, ok := reading.ParseRule(w.GetRule())
+		if !ok || int(w.GetRow()) >= b.Len() {
+			return nil, fmt.Errorf("bronze batch: waiver of rule %q for row %d: %w", w.GetRule(), w.GetRow(), ErrMalformed)
+		}
+		if b.waived == nil {
+			b.waived = make(map[uint32]reading.Rules)
+		}
+		b.waived[w.GetRow()] = b.waived[w.GetRow()].With(rule)
+	}
+	return b, nil
+}
+
+// Len returns the number of rows.
+func (b *Bronze) Len() int { return len(b.batch.GetSeriesIndex()) }
+
+// Rows returns the rows in message order.
+func (b *Bronze) Rows() iter.Seq[BronzeRow] {
+	return func(yield func(BronzeRow) bool) {
+		c := newCommonCursor(b.batch)
+		for i := range b.Len() {
+			series, r, stamp := c.next()
+			s := &b.Series[series]
+			r.EntityID, r.Metric, r.Unit = s.EntityID, s.Metric, s.Unit
+			if !yield(BronzeRow{int(series), r, stamp, b.waived[uint32(i)]}) {
+				return
+			}
+		}
+	}
+}
+
+func dictionary(keys []*energyv1.SeriesKey) []reading.Series {
+	series := make([]reading.Series, len(keys))
+	for i, k := range keys {
+		series[i] = SeriesOf(k)
+	}
+	return series
+}

@@ -1,0 +1,118 @@
+package wire
+
+import (
+	"fmt"
+	"iter"
+	"math"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/silver"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// SilverEncoder builds a SilverBatch of accepted readings. Its zero value is
+// ready for use.
+type SilverEncoder struct {
+	columns columns
+	flags   runs
+	waived  runs
+}
+
+// Add appends an accepted judgement.
+func (e *SilverEncoder) Add(j *silver.Judgement) {
+	e.columns.add(j.Series(), &j.Reading, j.Stamp)
+	e.flags.add(uint64(j.Flags))
+	waived := uint64(0)
+	if j.Waived {
+		waived = 1
+	}
+	e.waived.add(waived)
+}
+
+// Len returns the number of rows since the last Marshal.
+func (e *SilverEncoder) Len() int { return len(e.columns.index) }
+
+// Size returns an upper bound of the message's size in bytes.
+func (e *SilverEncoder) Size() int { return e.columns.size }
+
+// Marshal returns the message, judged under that epoch, and empties the
+// encoder.
+func (e *SilverEncoder) Marshal(epoch uint64) ([]byte, error) {
+	c := &e.columns
+	data, err := proto.Marshal(&energyv1.SilverBatch{
+		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
+		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
+		Stamps: &c.stamps.columns, Flags: e.flags.proto(), Waived: e.waived.proto(), Epoch: epoch,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("marshal silver batch: %w", err)
+	}
+	c.reset()
+	e.flags, e.waived = e.flags.emptied(), e.waived.emptied()
+	return data, nil
+}
+
+// Silver is a decoded SilverBatch.
+type Silver struct {
+	// Series is the dictionary; units are canonical.
+	Series []reading.Series
+	batch  *energyv1.SilverBatch
+}
+
+// DecodeSilver decodes a message.
+func DecodeSilver(data []byte) (*Silver, error) {
+	b := new(energyv1.SilverBatch)
+	if err := proto.Unmarshal(data, b); err != nil {
+		return nil, fmt.Errorf("silver batch: %w: %w", ErrMalformed, err)
+	}
+	rows := len(b.GetSeriesIndex())
+	for _, err := range []error{
+		checkCommon(b),
+		checkRuns("flags", b.GetFlags(), rows, math.MaxUint64),
+		checkRuns("verdict", b.GetVerdict(), rows, uint64(energyv1.Verdict_VERDICT_REJECTED)),
+		checkRuns("waived", b.GetWaived(), rows, 1),
+		checkFinite(b.GetValue()),
+	} {
+		if err != nil {
+			return nil, fmt.Errorf("silver batch: %w", err)
+		}
+	}
+	return &Silver{Series: dictionary(b.GetSeries()), batch: b}, nil
+}
+
+func checkFinite(values []float64) error {
+	for i, v := range values {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Errorf("value %v in row %d: %w", v, i, ErrMalformed)
+		}
+	}
+	return nil
+}
+
+// Len returns the number of rows.
+func (s *Silver) Len() int { return len(s.batch.GetSeriesIndex()) }
+
+// Versions returns the rows as versions, with their series.
+func (s *Silver) Versions() iter.Seq2[reading.Series, gold.Version] {
+	return func(yield func(reading.Series, gold.Version) bool) {
+		c := newCommonCursor(s.batch)
+		flags, verdict := newCursor(s.batch.GetFlags()), newCursor(s.batch.GetVerdict())
+		waived := newCursor(s.batch.GetWaived())
+		for range s.Len() {
+			series, r, stamp := c.next()
+			v := gold.Version{
+				Time: r.Time, Value: r.Value, Revision: r.Revision, Length: r.Length,
+				Quality: r.Quality, Stamp: stamp, Epoch: s.batch.GetEpoch(),
+				Flags:    reading.Rules(flags.next()),
+				Rejected: energyv1.Verdict(verdict.next()) == energyv1.Verdict_VERDICT_REJECTED,
+				Waived:   waived.next() == 1,
+			}
+			if !yield(s.Series[series], v) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package e2e_test
+
+import (
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+)
+
+// accepted holds a request for each call that is answered. Bad values are put
+// into it one at a time.
+var accepted = map[protoreflect.Name]string{
+	"ListSeries":        `{}`,
+	"QueryAggregates":   `{"start": "2026-01-02T00:00:00Z", "window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
+	"GetLatest":         `{}`,
+	"WatchAggregates":   `{"window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
+	"GetPipelineStatus": `{}`,
+}
+
+// badValue is a value that a field must refuse, in each form in which it can be
+// expressed: as JSON in a body, as query parameters, and over gRPC.
+type badValue struct {
+	name  string
+	body  string
+	query []string
+	grpc  any    // nil where it has no such form, cleared{} clears the field
+	want  string // of the message, besides the field's path
+}
+
+// cleared is the value of a field that is not set.
+type cleared struct{}
+
+// fieldRules are the bad values of a field. Where it has none in a form, the
+// reason is written down.
+type fieldRules struct {
+	bad    []badValue
+	noREST string
+	noGRPC string
+}
+
+// refused holds the bad values of every field of every request. A new field
+// makes the contract test fail until somebody decides what it refuses.
+var refused = map[protoreflect.FullName]fieldRules{
+	"energy.v1.ListSeriesRequest.selector":      selectorRules,
+	"energy.v1.QueryAggregatesRequest.selector": selectorRules,
+	"energy.v1.GetLatestRequest.selector":       selectorRules,
+	"energy.v1.WatchAggregatesRequest.selector": selectorRules,
+	"energy.v1.Selector.entity_ids":             nameRules,
+	"energy.v1.Selector.metrics":                nameRules,
+	"energy.v1.QueryAggregatesRequest.start":    timeRules(),
+	"energy.v1.QueryAggregatesRequest.end": timeRules(badValue{
+		name: "a time before start", body: `"2026-01-01T00:00:00Z"`, query: []string{"2026-01-01T00:00:00Z"},
+		grpc: timestamppb.New(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), want: "must be after start",
+	}),
+	"energy.v1.QueryAggregatesRequest.window": windowRules,
+	"energy.v1.WatchAggregatesRequest.window": windowRules,
+	"energy.v1.Window.fixed": {bad: []badValue{
+		{name: "no duration", body: `"1h"`, query: []string{"1h"}, want: `must be seconds such as "900s"`},
+		{name: "a number", body: `900`, query: []string{"900"}, want: `must be seconds such as "900s"`},
+		{name: "two durations", query: []string{"900s", "900s"}, want: "takes one value, not 2"},
+		{name: "nothing", query: []string{""}, want: `must be seconds such as "900s"`},
+		{name: "none", body: `"0s"`, query: []string{"0s"}, grpc: durationpb.New(0), want: "must be a duration above 0s"},
+		{name: "less than none", body: `"-900s"`, query: []string{"-900s"}, grpc: durationpb.New(-time.Hour), want: "must be a duration above 0s"},
+		{name: "an age", body: `"315576000000s"`, query: []string{"315576000000s"}, grpc: &durationpb.Duration{Seconds: 315_576_000_000}, want: "at most 8784h"},
+		{name: "more than the format holds", body: `"315576000001s"`, query: []string{"1e99s"}, grpc: &durationpb.Duration{Seconds: 1, Nanos: -1}, want: "must be"},
+	}},
+	"energy.v1.Window.calendar": {bad: []badValue{
+		{name: "no name", body: `"FORTNIGHT"`, query: []string{"FORTNIGHT"}, want: "must be one of CALENDAR_UNIT_DAY, CALENDAR_UNIT_WEEK"},
+		{name: "a fraction", body: `1.5`, query: []string{"1.5"}, want: "must be one of CALENDAR_UNIT_DAY"},
+		{name: "a list", body: `[]`, query: []string{"CALENDAR_UNIT_DAY", "CALENDAR_UNIT_DAY"}},
+		{name: "an unknown number", body: `99`, query: []string{"99"}, grpc: protoreflect.EnumNumber(99), want: "must be"},
+		{name: "unspecified", body: `"CALENDAR_UNIT_UNSPECIFIED"`, query: []string{"CALENDAR_UNIT_UNSPECIFIED"}, grpc: protoreflect.EnumNumber(0), want: "must be CALENDAR_UNIT_ with DAY"},
+	}},
+	"energy.v1.Window.zone": {bad: []badValue{
+		{name: "no zone", body: `"Mars/Olympus"`, query: []string{"Mars/Olympus"}, grpc: "Mars/Olympus", want: "is no IANA time zone: give one such as Europe/Paris"},
+		{name: "the server's own zone", body: `"Local"`, query: []string{"Local"}, grpc: "Local", want: "is no IANA time zone"},
+		{name: "a file", body: `"../../etc/passwd"`, query: []string{"../../etc/passwd"}, grpc: "../../etc/passwd", want: "is no IANA time zone"},
+		{name: "a novel", grpc: strings.Repeat("x", 1<<20), query: []string{strings.Repeat("x", 1<<16)}, want: "is no IANA time zone"},
+		{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
+		{name: "a number", body: `1`, want: "must be a string"},
+	}},
+	"energy.v1.WatchAggregatesRequest.resume_token": {bad: []badValue{
+		{name: "no token", query: []string{"x"}, grpc: "x", want: "is none: give the last one that a response carried"},
+		{name: "half a token", query: []string{"1-"}, grpc: "1-", want: "is none"},
+		{name: "more than a token", query: []string{"1-2x"}, grpc: "1-2x", want: "is none"},
+		{name: "two tokens", query: []string{"1-2", "1-3"}, want: "takes one value, not 2"},
+		{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
+	}},
+}
+
+var selectorRules = fieldRules{
+	bad: []badValue{
+		{name: "no object", body: `"sceaux"`, query: []string{"sceaux"}, want: "entity_ids"},
+		{name: "a list", body: `[]`, want: "must be an object with entity_ids, metrics"},
+	},
+	noGRPC: "every selector is one; its fields have their own rules",
+}
+
+var nameRules = fieldRules{bad: []badValue{
+	{name: "one name for a list", body: `"a"`, want: "must be a list"},
+	{name: "a number for a name", body: `["a", 5]`, want: "[1] must be a string, not 5"},
+	{name: "an empty name", body: `["a", ""]`, query: []string{"a", ""}, grpc: []string{"a", ""}, want: "[1] is empty: give names"},
+	{name: "a name longer than any", body: `["` + strings.Repeat("x", 257) + `"]`, query: []string{strings.Repeat("x", 257)},
+		grpc: []string{strings.Repeat("x", 257)}, want: "[0] has 257 bytes: at most 256"},
+	{name: "a NUL", body: `["a\u0000"]`, query: []string{"a\x00"}, grpc: []string{"a\x00"}, want: "without control characters"},
+	{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
+	{name: "more names than are answered at once", body: `["a"` + strings.Repeat(`,"a"`, 10_000) + `]`,
+		grpc: strings.Fields(strings.Repeat("a ", 10_001)), want: "has 10001 names: at most 10000"},
+}}
+
+var windowRules = fieldRules{bad: []badValue{
+	{name: "no object", body: `"1h"`, query: []string{"1h"}, want: "fixed"},
+	{name: "nothing", body: `null`, grpc: cleared{}, want: "is required: give fixed or calendar"},
+	{name: "no span", body: `{"zone": "UTC"}`, want: "is required: give fixed or calendar"},
+	{name: "two spans", body: `{"fixed": "900s", "calendar": "CALENDAR_UNIT_DAY"}`, want: "exclude each other"},
+	{name: "a fixed one with a zone", body: `{"fixed": "900s", "zone": "UTC"}`, want: "is for calendar windows"},
+}}
+
+func timeRules(more ...badValue) fieldRules {
+	bad := []badValue{
+		{name: "no time", body: `"yesterday"`, query: []string{"yesterday"}, want: "must be an RFC 3339 time"},
+		{name: "a number", body: `1767225600`, query: []string{"1767225600"}, want: "must be an RFC 3339 time"},
+		{name: "no zone", body: `"2026-01-03T00:00:00"`, query: []string{"2026-01-03T00:00:00"}, want: "must be an RFC 3339 time"},
+		{name: "no such day", body: `"2026-02-30T00:00:00Z"`, query: []string{"2026-02-30T00:00:00Z"}, want: "must be an RFC 3339 time"},
+		{name: "a + that became a space", query: []string{"2026-01-03T00:00:00 01:00"}, want: "is written %2B"},
+		{name: "two times", query: []string{"2026-01-03T00:00:00Z", "2026-01-03T00:00:00Z"}, want: "takes one value, not 2"},
+		{name: "a time beyond all", body: `"2200-01-01T00:00:01Z"`, query: []string{"2200-01-01T00:00:01Z"},
+			grpc: &timestamppb.Timestamp{Seconds: 7_258_118_401}, want: "must be between 1970-01-01 and 2200-01-01"},
+		{name: "a time before all", body: `"1969-12-31T23:59:59Z"`, query: []string{"1969-12-31T23:59:59Z"},
+			grpc: &timestamppb.Timestamp{Seconds: -1}, want: "must be between 1970-01-01 and 2200-01-01"},
+		{name: "negative nanoseconds", grpc: &timestamppb.Timestamp{Seconds: 1_767_398_400, Nanos: -1}, want: "is no valid timestamp"},
+	}
+	return fieldRules{bad: append(bad, more...)}
+}

@@ -1,0 +1,20 @@
+// Package e2e_test runs the platform from publish to query: in one process as
+// `energy up` does, and as processes of their own that are killed on the way.
+package e2e_test
+
+import (
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/energy-platform/energy/pkg/localpg/pgtest"
+)
+
+func TestMain(m *testing.M) {
+	status := pgtest.Run(m)
+	if err := removeBinaries(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		status = 1
+	}
+	os.Exit(status)
+}

@@ -1,0 +1,251 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/publish"
+	"github.com/energy-platform/energy/services/internal/source"
+)
+
+// binariesDir is where binaries builds; TestMain removes it.
+var binariesDir = filepath.Join(os.TempDir(), fmt.Sprintf("energy-e2e-%d", os.Getpid()))
+
+func removeBinaries() error { return os.RemoveAll(binariesDir) }
+
+// binaries builds the services, the tool and a nats-server once.
+var binaries = sync.OnceValues(func() (string, error) {
+	dir := binariesDir
+	for _, pkg := range []string{
+		module + "services/ingest", module + "services/silver-cleaner", module + "services/gold-aggregator",
+		module + "services/query", module + "services/energy", "github.com/nats-io/nats-server/v2",
+	} {
+		name := filepath.Base(pkg)
+		if name == "v2" {
+			name = "nats-server"
+		}
+		out, err := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
+		if err != nil {
+			return dir, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
+		}
+	}
+	return dir, nil
+})
+
+// process is a program under test with what it wrote.
+type process struct {
+	name        string
+	args        []string
+	environment []string
+	cmd         *exec.Cmd
+	output      bytes.Buffer
+}
+
+// start starts the program, again after a kill.
+func (p *process) start(t *testing.T) {
+	t.Helper()
+	p.startInto(t, &p.output)
+}
+
+// startInto starts the program, which writes to out.
+func (p *process) startInto(t *testing.T, out io.Writer) {
+	t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.cmd = exec.Command(filepath.Join(dir, p.name), p.args...)
+	p.cmd.Env = append(os.Environ(), p.environment...)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// kill ends the program without any warning.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("%s was to be killed and ended with %v", p.name, err)
+	}
+}
+
+// stop asks the program to stop and fails the test if it does not do so cleanly.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Errorf("stop %s: %v", p.name, err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("%s ended with %v", p.name, err)
+	}
+	if t.Failed() {
+		t.Logf("%s wrote:\n%s", p.name, p.output.Bytes())
+	}
+}
+
+// fleet is the four services as processes of their own.
+type fleet struct {
+	platform
+	broker   *process
+	services map[string]*process
+	health   map[string]string // HTTP addresses
+}
+
+// separate runs the four services as processes against a nats-server process.
+func separate(t *testing.T) *fleet {
+	t.Helper()
+	natsAddress := freeAddress(t)
+	nats := &process{name: "nats-server", args: []string{
+		"--jetstream", "--store_dir", t.TempDir(), "--addr", "127.0.0.1", "--port", natsAddress[len("127.0.0.1:"):],
+	}}
+	f := &fleet{broker: nats, services: make(map[string]*process), health: make(map[string]string)}
+	f.natsURL, f.databaseURL = "nats://"+natsAddress, database(t)
+	common := []string{"ENERGY_NATS_URL=" + f.natsURL, "DATABASE_URL=" + f.databaseURL}
+	nats.start(t)
+	t.Cleanup(func() {
+		if err := nats.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Errorf("stop nats-server: %v", err)
+		}
+		_ = nats.cmd.Wait() // it exits with the signal's status
+	})
+
+	migrate := &process{name: "energy", args: []string{"migrate", "--partitions", "4", "--lease-ttl", "1s"}, environment: common}
+	migrate.start(t)
+	if err := migrate.cmd.Wait(); err != nil {
+		t.Fatalf("energy migrate: %v\n%s", err, migrate.output.Bytes())
+	}
+	for _, name := range []string{"ingest", "silver-cleaner", "gold-aggregator", "query"} {
+		grpcAddress := freeAddress(t)
+		f.health[name] = freeAddress(t)
+		service := &process{name: name, environment: append([]string{
+			"ENERGY_HTTP_LISTEN=" + f.health[name], "ENERGY_GRPC_LISTEN=" + grpcAddress,
+		}, common...)}
+		service.start(t)
+		t.Cleanup(func() { service.stop(t) })
+		f.services[name] = service
+		if name == "query" {
+			f.query = client(t, grpcAddress)
+		}
+	}
+	return f
+}
+
+// parts divides the household file into files of that many rows each.
+func parts(t *testing.T, rows, count int) []string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "gzip", "-dc", householdFile).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.SplitAfter(out, []byte("\n"))
+	header, lines := lines[0], lines[1:]
+	var files []string
+	for i := range count {
+		file := filepath.Join(t.TempDir(), fmt.Sprintf("part%d.csv", i))
+		part := append(bytes.Clone(header), bytes.Join(lines[i*rows:(i+1)*rows], nil)...)
+		if err := os.WriteFile(file, part, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// readingsIn returns what a stage has taken in.
+func readingsIn(s *energyv1.GetPipelineStatusResponse, stage string) uint64 {
+	for _, one := range s.GetStages() {
+		if one.GetStage() == stage {
+			return one.GetReadingsIn()
+		}
+	}
+	return 0
+}
+
+// TestKilledServicesEndInTheSameRows publishes to four service processes, kills
+// each of them once with SIGKILL while it is at work, and compares the end with
+// a platform in one process that nothing happened to.
+func TestKilledServicesEndInTheSameRows(t *testing.T) {
+	t.Parallel()
+	f := separate(t)
+	victims := []struct{ service, stage string }{
+		{"ingest", "ingest"}, {"silver-cleaner", "silver"}, {"gold-aggregator", "gold"}, {"query", "gold"},
+	}
+	const rows, series = 2500, 7
+	files := parts(t, rows, len(victims))
+	for i, victim := range victims {
+		before := readingsIn(f.status(t), victim.stage)
+		published := make(chan error, 1)
+		go func() { published <- f.publish(t.Context(), files[i:i+1], 1) }()
+		at := f.await(t, victim.stage+" to be at work", func(s *energyv1.GetPipelineStatusResponse) bool {
+			return readingsIn(s, victim.stage) > before
+		})
+		f.services[victim.service].kill(t)
+		if n := readingsIn(at, victim.stage); n >= uint64((i+1)*rows*series) {
+			t.Errorf("%s was killed when it had taken in all %d readings", victim.service, n)
+		}
+		f.services[victim.service].start(t)
+		if err := <-published; err != nil {
+			t.Fatal(err)
+		}
+	}
+	status := f.await(t, "gold to catch up", caughtUp)
+	if n := status.GetMissing(); n != 0 {
+		t.Errorf("%d readings are missing", n)
+	}
+
+	whole := embedded(t)
+	if err := whole.publish(t.Context(), files, 500); err != nil {
+		t.Fatal(err)
+	}
+	whole.await(t, "gold to catch up", caughtUp)
+	sameRows(t, "values", whole.rows(t, "gold.values"), f.rows(t, "gold.values"))
+	f.healthy(t)
+}
+
+func (p *platform) publish(ctx context.Context, files []string, batch int) error {
+	mapping, err := source.LoadMapping(householdMapping)
+	if err != nil {
+		return err
+	}
+	_, err = publish.Run(ctx, publish.Options{Files: files, Mapping: mapping, URL: p.natsURL, BatchSize: batch})
+	return err
+}
+
+// healthy asks every service for its health over HTTP.
+func (f *fleet) healthy(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for name, address := range f.health {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte(`"state": "ok"`)) {
+			t.Errorf("%s is not healthy: %s %v\n%s", name, res.Status, err, body)
+		}
+	}
+}

@@ -1,0 +1,191 @@
+// Package aggregator is the service that merges silver into gold, publishes what
+// changed on the GOLD feed, and keeps the quarantine in Postgres.
+package aggregator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/refusal"
+)
+
+// Stage is the name of this stage in positions and quarantine.
+const Stage = "gold"
+
+// Deps is what the partitions of one process share.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Publisher *broker.Publisher
+	Store     *goldstore.Store
+	Catalog   *catalog.Catalog
+	Budget    *broker.Budget
+	Logger    *slog.Logger
+	Limits    broker.BatchLimits
+	Grace     time.Duration
+	// CacheBytes bounds the gold rows that one partition keeps in memory.
+	CacheBytes int64
+	// ParentsQuiet is how long a day must be over and without a change before
+	// its hours and days are written.
+	ParentsQuiet time.Duration
+	// ParentsTurn holds a token while parents are written; one fits.
+	ParentsTurn chan struct{}
+	// Report tells how a worker is, nil for well; Forget drops a worker that is
+	// no longer this process's.
+	Report func(worker string, trouble error)
+	Forget func(worker string)
+}
+
+// Run merges the silver of one partition until ctx ends, then finishes the
+// batch in hand within the grace period. It returns an error when it cannot go
+// on from its position; starting it again mends that.
+func Run(ctx context.Context, d Deps, partition int) error {
+	name := fmt.Sprintf("%s.%d", Stage, partition)
+	a := &worker{
+		Deps: d, name: name, partition: partition,
+		collector: gold.NewCollector(d.Catalog),
+		writer:    d.Store.NewWriter(uint32(partition), d.Catalog, goldstore.WriterConfig{CacheBytes: d.CacheBytes}),
+		refused:   refusal.NewCollector(Stage),
+		relay:     newRelay(d, partition),
+	}
+	a.Logger = d.Logger.With("stage", name)
+	p := newParents(d, partition)
+	defer d.Forget(a.relay.name)
+	defer d.Forget(p.name)
+	return lifecycle.All(ctx, a.run, a.relay.run, p.run)
+}
+
+// worker is one partition at work.
+type worker struct {
+	Deps
+	name      string
+	partition int
+	reader    *broker.Reader
+	position  goldstore.Position
+	collector *gold.Collector
+	writer    *goldstore.Writer
+	refused   *refusal.Collector
+	relay     *relay
+}
+
+func (a *worker) run(ctx context.Context) error {
+	work, cancel := lifecycle.Drain(ctx, a.Grace)
+	defer cancel()
+	source := source{broker.StreamSilver, broker.SilverSubject(a.partition), Stage, uint32(a.partition)}
+	reader, position, err := open(ctx, a.Deps, source, a.Logger)
+	if err != nil {
+		return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
+	}
+	a.reader, a.position = reader, position
+	defer a.reader.Close()
+	a.Report(a.name, nil)
+	for {
+		batch, err := a.reader.NextBatch(ctx, a.Limits)
+		if err != nil {
+			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
+		}
+		err = a.merge(work, batch)
+		batch.Release()
+		if err != nil {
+			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
+		}
+	}
+}
+
+// merge takes one batch into gold.
+func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
+	began := time.Now()
+	counts := a.collect(batch.Messages)
+	if err := a.quarantine(ctx); err != nil {
+		return err
+	}
+	result, err := a.flush(ctx, goldstore.Flush{
+		Move: &goldstore.PositionMove{
+			Stage: Stage, Partition: uint32(a.partition), Stream: a.position.Stream, Created: a.position.Created,
+			From: a.position.Sequence, To: batch.Last, Received: batch.Messages[len(batch.Messages)-1].Received,
+			Counts: counts,
+		},
+		Groups: a.collector.Take(), Cause: gold.CauseStream, Feed: a.feed,
+	})
+	if err != nil {
+		return err
+	}
+	a.position.Sequence = batch.Last
+	a.relay.wake()
+	a.Logger.DebugContext(ctx, "batch merged", "messages", len(batch.Messages), "bytes", batch.Bytes,
+		"position", batch.Last, "readings", counts.In, "duplicates", result.Duplicates,
+		"inserted", result.Inserted, "updated", result.Updated, "loaded", result.Loaded,
+		"seconds", time.Since(began).Seconds())
+	return nil
+}
+
+// collect gathers the versions of messages by window.
+func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts) {
+	for i := range messages {
+		m := &messages[i]
+		batch, err := wire.DecodeSilver(m.Data)
+		if err != nil {
+			counts.In++
+			counts.Quarantined++
+			a.refused.Add(reading.Undecodable, a.Catalog.Epoch(), refusal.Foreign(m, err))
+			continue
+		}
+		n := uint64(batch.Len())
+		counts.In += n
+		counts.Out += n
+		for series, version := range batch.Versions() {
+			a.collector.Add(series, version)
+		}
+	}
+	return counts
+}
+
+// quarantine stores what could not be decoded before the position passes it.
+func (a *worker) quarantine(ctx context.Context) error {
+	messages, err := a.refused.Messages()
+	if err != nil || len(messages) == 0 {
+		return err
+	}
+	return a.retry(ctx, a.name, broker.IsRetryable, func() error {
+		_, err := a.Publisher.PublishAll(ctx, messages)
+		return err
+	})
+}
+
+// feed encodes what a flush changed.
+func (a *worker) feed(id int64, changes []gold.Change) (subject string, payload []byte, err error) {
+	payload, err = wire.Changes(id, changes)
+	return broker.GoldSubject(a.partition), payload, err
+}
+
+// retry calls what until it succeeds or fails for good, and reports how the
+// worker is meanwhile.
+func (d Deps) retry(ctx context.Context, name string, retryable func(error) bool, what func() error) error {
+	return new(broker.Backoff).Retry(ctx, retryable, func(err error) {
+		d.Report(name, err)
+		if err != nil {
+			d.Logger.WarnContext(ctx, "worker retries", "worker", name, "error", err)
+		}
+	}, what)
+}
+
+// outboxMessage is the feed message of an outbox entry.
+func outboxMessage(e goldstore.OutboxEntry) *nats.Msg {
+	m := nats.NewMsg(e.Subject)
+	for key, value := range e.Headers {
+		m.Header.Set(key, value)
+	}
+	m.Data = e.Payload
+	return m
+}

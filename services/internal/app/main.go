@@ -1,0 +1,138 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+// Main runs a service with the settings that the environment gives until the
+// process is told to stop. It returns the process's exit status.
+func Main[T any](
+	service string, environment []string, stderr io.Writer, run func(context.Context, T, *slog.Logger) error,
+) int {
+	s, err := config.Load[T](config.Environment(environment))
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", service, err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := Logger(stderr, level(&s)).With("service", service)
+	log.InfoContext(ctx, "service starts")
+	if err := run(ctx, s, log); err != nil {
+		log.ErrorContext(ctx, "service fails", "error", err)
+		return 1
+	}
+	log.InfoContext(ctx, "service stopped")
+	return 0
+}
+
+// Logger returns a JSON logger.
+func Logger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+}
+
+// level returns the log level of settings that have one.
+func level(s any) slog.Level {
+	if l, ok := s.(interface{ Level() slog.Level }); ok {
+		return l.Level()
+	}
+	return slog.LevelInfo
+}
+
+// Addresses is where a process listens.
+type Addresses struct{ HTTP, GRPC string }
+
+// runService serves health, connects, and runs what build makes of the
+// connections. Health is there from the start over HTTP, so that somebody who
+// looks learns what is waited for, and over gRPC once everything stands.
+func runService(
+	ctx context.Context, needs Needs, listen Addresses, log *slog.Logger, build func(*Platform) []lifecycle.Run,
+) (err error) {
+	monitor := health.New(needs.Name)
+	grace := needs.Common.Grace
+	var queries *api
+	var overHTTP http.Handler
+	if needs.Answers != nil {
+		if queries, err = newAPI(ctx); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, queries.Close()) }()
+		overHTTP = queries.rest
+	}
+	return lifecycle.All(ctx,
+		monitor.Run,
+		serveHTTP(listen.HTTP, monitor, grace, log, overHTTP),
+		func(ctx context.Context) error {
+			p, err := Open(ctx, needs, monitor, log)
+			if err != nil {
+				return lifecycle.Ended(ctx, err)
+			}
+			defer p.Close()
+			if queries != nil {
+				queries.service = p.Query(ctx)
+			}
+			return lifecycle.All(ctx, append(build(p), serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
+		},
+	)
+}
+
+// RunIngest runs ingest as a process of its own.
+func RunIngest(ctx context.Context, s settings.Ingest, log *slog.Logger) error {
+	needs := Needs{Common: s.Common, Broker: s.Broker, Name: "ingest"}
+	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
+		return []lifecycle.Run{p.Ingest(s.Stage, s.Shard)}
+	})
+}
+
+// RunCleaner runs silver-cleaner as a process of its own.
+func RunCleaner(ctx context.Context, s settings.Cleaner, log *slog.Logger) error {
+	needs := Needs{Common: s.Common, Broker: s.Broker, Name: "silver-cleaner"}
+	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
+		return []lifecycle.Run{p.Cleaner(s.Stage)}
+	})
+}
+
+// RunAggregator runs gold-aggregator as a process of its own.
+func RunAggregator(ctx context.Context, s settings.Aggregator, log *slog.Logger) error {
+	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Name: "gold-aggregator"}
+	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
+		return []lifecycle.Run{p.Aggregator(s.Stage, s.Gold)}
+	})
+}
+
+// RunQuery runs query as a process of its own.
+func RunQuery(ctx context.Context, s settings.Query, log *slog.Logger) error {
+	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Answers: &s.Answers, Name: "query"}
+	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
+		return nil
+	})
+}
+
+// RunAll runs all four services in one process, as `energy up` and `energy
+// run-stream` do. Ready, if not nil, is called once they run.
+func RunAll(ctx context.Context, s settings.All, log *slog.Logger, ready func(context.Context, *Platform) error) error {
+	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Answers: &s.Answers, Name: "energy"}
+	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
+		runs := []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Cleaner(s.Stage)}
+		for shard := range p.topology.IngressShards {
+			runs = append(runs, p.Ingest(s.Stage, shard))
+		}
+		if ready != nil {
+			runs = append(runs, func(ctx context.Context) error { return ready(ctx, p) })
+		}
+		return runs
+	})
+}

@@ -1,0 +1,180 @@
+// Package app puts services together. The mains, `energy up` and the end-to-end
+// tests all build them here, so that they run the same thing.
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+// Platform is what the services of one process share: connections that stand,
+// to a broker and a store that are ready for use.
+type Platform struct {
+	common    settings.Common
+	instance  string // of this process in leases
+	log       *slog.Logger
+	health    *health.Monitor
+	catalog   *catalog.Catalog
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	topology  broker.Topology
+	leases    jetstream.KeyValue
+	positions *broker.Positions
+	publisher *broker.Publisher
+	store     *goldstore.Store // nil for services that do not need it
+	answers   *settings.Answers
+	readers   *goldstore.Store // for answers; nil for services that give none
+}
+
+// Needs is what a process connects to.
+type Needs struct {
+	Common   settings.Common
+	Broker   settings.Broker
+	Postgres *settings.Postgres // nil for services that do not need it
+	Answers  *settings.Answers  // nil for services that give none
+	// Name is the process's name in the broker and the store.
+	Name string
+}
+
+// Open connects and waits until the broker is provisioned and the store is
+// migrated, which it reports to the monitor meanwhile. It returns an error when
+// ctx ends first or a setting is wrong.
+func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logger) (*Platform, error) {
+	c, err := catalog.Default()
+	if err != nil {
+		return nil, err
+	}
+	p := &Platform{
+		common: n.Common, instance: cmp.Or(n.Common.Instance, n.Name), log: log, health: monitor, catalog: c,
+		answers: n.Answers,
+	}
+	if err := p.openStores(ctx, n); err != nil {
+		p.Close()
+		return nil, err
+	}
+	monitor.Report("broker", errors.New("connecting"))
+	p.conn, err = broker.Connect(ctx, broker.ConnectConfig{URL: n.Broker.NATSURL, Name: n.Name, Logger: log})
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	monitor.Forget("broker")
+	monitor.AddCheck("nats", func(context.Context) error { return broker.CheckConnection(p.conn) })
+	if err := p.await(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// openStores opens the gold store. Answers are read over connections of their
+// own, so that slow ones cannot hold up the services of the same process.
+func (p *Platform) openStores(ctx context.Context, n Needs) (err error) {
+	if n.Postgres == nil {
+		return nil
+	}
+	url := n.Postgres.DatabaseURL.Reveal()
+	p.store, err = goldstore.Open(ctx, url, goldstore.Config{
+		Application: n.Name, StatementTimeout: n.Postgres.StatementTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	p.health.AddCheck("postgres", p.store.Ping)
+	if n.Answers == nil {
+		return nil
+	}
+	p.readers, err = goldstore.Open(ctx, url, goldstore.Config{
+		Application: n.Name + " answers", MaxConns: n.Answers.QueryConns, StatementTimeout: n.Answers.QueryTimeout,
+	})
+	return err
+}
+
+// await waits until the broker and the store are ready.
+func (p *Platform) await(ctx context.Context) error {
+	var err error
+	if p.js, err = broker.JetStream(p.conn); err != nil {
+		return err
+	}
+	var backoff broker.Backoff
+	for told := ""; ; {
+		trouble := p.ready(ctx)
+		p.health.Report("setup", trouble)
+		if trouble == nil {
+			return nil
+		}
+		if trouble.Error() != told {
+			p.log.WarnContext(ctx, "not ready", "error", trouble)
+			told = trouble.Error()
+		}
+		if err := backoff.Wait(ctx); err != nil {
+			return errors.Join(trouble, err)
+		}
+	}
+}
+
+// ready opens what the services work on, or says what is missing.
+func (p *Platform) ready(ctx context.Context) (err error) {
+	if p.topology, err = broker.Open(ctx, p.js); err != nil {
+		return err
+	}
+	if p.leases, err = broker.OpenLeases(ctx, p.js); err != nil {
+		return err
+	}
+	if p.positions, err = broker.OpenPositions(ctx, p.js); err != nil {
+		return err
+	}
+	if p.publisher == nil {
+		if p.publisher, err = broker.NewPublisher(p.js, broker.PublisherConfig{}); err != nil {
+			return err
+		}
+	}
+	if p.store == nil {
+		return nil
+	}
+	return p.store.CheckSchema(ctx)
+}
+
+// Close closes the connections.
+func (p *Platform) Close() {
+	if p.conn != nil {
+		p.conn.Close()
+	}
+	for _, store := range []*goldstore.Store{p.store, p.readers} {
+		if store != nil {
+			store.Close()
+		}
+	}
+}
+
+// Conn returns the connection to the broker.
+func (p *Platform) Conn() *nats.Conn { return p.conn }
+
+// share runs work for each slot of a stage that this instance owns, and reports
+// what made it stop.
+func (p *Platform) share(ctx context.Context, stage string, slots int, work func(context.Context, int) error) error {
+	return broker.RunLeases(ctx, broker.LeaseConfig{
+		KV: p.leases, Stage: stage, Slots: slots, Instance: p.instance, Logger: p.log,
+	}, func(ctx context.Context, slot int) error {
+		name := fmt.Sprintf("%s.%d", stage, slot)
+		err := work(ctx, slot)
+		if err != nil {
+			p.health.Report(name, err)
+			return err
+		}
+		p.health.Forget(name)
+		return nil
+	})
+}

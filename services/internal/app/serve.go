@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/reflection"
+
+	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// readHeaderTimeout bounds how long a client may take to say what it wants.
+const readHeaderTimeout = 5 * time.Second
+
+// serveHTTP serves /health and, if not nil, an API until ctx ends.
+func serveHTTP(
+	address string, monitor *health.Monitor, grace time.Duration, log *slog.Logger, api http.Handler,
+) lifecycle.Run {
+	return func(ctx context.Context) error {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen for HTTP (ENERGY_HTTP_LISTEN): %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.Handle("GET /health", monitor)
+		if api != nil {
+			mux.Handle("/v1/", api)
+			mux.Handle("GET /openapi.json", api)
+		}
+		server := &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
+		log.InfoContext(ctx, "http listens", "address", listener.Addr().String())
+		return serve(ctx, grace,
+			func() error { return server.Serve(listener) },
+			server.Shutdown,
+			server.Close,
+		)
+	}
+}
+
+// serveGRPC serves health, reflection and, if not nil, an API until ctx ends:
+// to the network and to this process.
+func serveGRPC(
+	address string, monitor *health.Monitor, grace time.Duration, log *slog.Logger, api *api,
+) lifecycle.Run {
+	return func(ctx context.Context) error {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen for gRPC (ENERGY_GRPC_LISTEN): %w", err)
+		}
+		server := grpc.NewServer()
+		healthv1.RegisterHealthServer(server, monitor.Server())
+		listeners := []net.Listener{listener}
+		if api != nil {
+			energyv1.RegisterQueryServiceServer(server, api.service)
+			listeners = append(listeners, api.inside)
+			close(api.stands)
+		}
+		reflection.Register(server)
+		log.InfoContext(ctx, "grpc listens", "address", listener.Addr().String())
+		return serve(ctx, grace,
+			func() error { return serveAll(server, listeners) },
+			func(ctx context.Context) error {
+				stopped := make(chan struct{})
+				go func() { server.GracefulStop(); close(stopped) }()
+				select {
+				case <-stopped:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			},
+			func() error { server.Stop(); return nil },
+		)
+	}
+}
+
+// serveAll serves on several listeners until the server stops or one fails.
+func serveAll(server *grpc.Server, listeners []net.Listener) error {
+	var g errgroup.Group
+	for _, l := range listeners {
+		g.Go(func() error {
+			err := server.Serve(l)
+			if err != nil {
+				server.Stop()
+			}
+			return err
+		})
+	}
+	return g.Wait()
+}
+
+// serve runs a server until ctx ends, then drains it within the grace period,
+// then closes it.
+func serve(
+	ctx context.Context, grace time.Duration, run func() error, drain func(context.Context) error, closeNow func() error,
+) error {
+	failed := make(chan error, 1)
+	go func() { failed <- run() }()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := drain(limit)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = closeNow()
+	}
+	served := <-failed
+	if err == nil && !errors.Is(served, http.ErrServerClosed) && !errors.Is(served, grpc.ErrServerStopped) {
+		err = served
+	}
+	return err
+}

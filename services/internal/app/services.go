@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/silver"
+	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/ingest"
+	"github.com/energy-platform/energy/services/internal/query"
+	"github.com/energy-platform/energy/services/internal/settings"
+	"github.com/energy-platform/energy/services/internal/stage"
+)
+
+// Ingest runs the ingest of one ingress stream. One instance is active, others
+// stand by.
+func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
+	name := ingest.Stage
+	if shard > 0 {
+		name += fmt.Sprintf("-%d", shard)
+	}
+	return func(ctx context.Context) error {
+		if n := p.topology.IngressShards; shard >= n {
+			return fmt.Errorf("ENERGY_INGRESS_SHARD %d: there are %d ingress streams, counted from 0", shard, n)
+		}
+		deps := p.stageDeps(s)
+		return p.share(ctx, name, 1, func(ctx context.Context, _ int) error {
+			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
+			return stage.Run(ctx, deps, stage.Config{
+				Key:    query.PositionKey(ingest.Stage, shard),
+				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard), OutStream: broker.StreamBronze,
+				Limits: limits(s), Grace: p.common.Grace,
+				Process: ingest.NewDecoder(uint32(shard), p.topology.Partitions).Decode,
+			})
+		})
+	}
+}
+
+// Cleaner runs silver-cleaner for the partitions that this instance owns.
+func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
+	return func(ctx context.Context) error {
+		deps := p.stageDeps(s)
+		judge := silver.NewJudge(p.catalog)
+		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
+			return stage.Run(ctx, deps, stage.Config{
+				Key:    query.PositionKey(cleaner.Stage, partition),
+				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), OutStream: broker.StreamSilver,
+				Limits: limits(s), Grace: p.common.Grace,
+				Process: cleaner.New(partition, judge).Clean,
+			})
+		})
+	}
+}
+
+// Aggregator runs gold-aggregator for the partitions that this instance owns,
+// and the projection of the quarantine if it owns that.
+func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
+	return func(ctx context.Context) error {
+		if err := p.registerEpoch(ctx); err != nil {
+			return err
+		}
+		deps := aggregator.Deps{
+			JetStream: p.js, Publisher: p.publisher, Store: p.store, Catalog: p.catalog,
+			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Limits: limits(s), Grace: p.common.Grace,
+			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
+			ParentsQuiet: g.ParentsQuiet, ParentsTurn: make(chan struct{}, 1),
+		}
+		return lifecycle.All(ctx,
+			func(ctx context.Context) error {
+				return p.share(ctx, aggregator.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
+					return aggregator.Run(ctx, deps, partition)
+				})
+			},
+			func(ctx context.Context) error {
+				return p.share(ctx, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
+					return aggregator.Project(ctx, deps)
+				})
+			},
+		)
+	}
+}
+
+// registerEpoch makes the catalogue known to the store, waiting for a store
+// that is away.
+func (p *Platform) registerEpoch(ctx context.Context) error {
+	err := new(broker.Backoff).Retry(ctx, goldstore.IsRetryable, func(err error) {
+		p.health.Report("catalog", err)
+		if err != nil {
+			p.log.WarnContext(ctx, "catalogue registration is retried", "error", err)
+		}
+	}, func() error { return p.store.RegisterEpoch(ctx, p.catalog) })
+	return lifecycle.Ended(ctx, err)
+}
+
+// Query returns the implementation of the query API, whose watches end with ctx.
+func (p *Platform) Query(ctx context.Context) *query.Server {
+	return query.NewServer(ctx, p.readers, p.catalog, query.Pipeline{
+		JetStream: p.js, Positions: p.positions,
+		Partitions: p.topology.Partitions, Shards: p.topology.IngressShards,
+	}, p.answers.QueryTimeout)
+}
+
+func (p *Platform) stageDeps(s settings.Stage) stage.Deps {
+	return stage.Deps{
+		JetStream: p.js, Publisher: p.publisher, Positions: p.positions,
+		Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Report: p.health.Report,
+	}
+}
+
+func limits(s settings.Stage) broker.BatchLimits {
+	return broker.BatchLimits{Bytes: s.BatchBytes, Linger: s.Linger}
+}

@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+// target is what `energy migrate` works on.
+type target struct {
+	settings.Broker
+	settings.Postgres
+}
+
+func migrateCommand(environment map[string]string) *cobra.Command {
+	topology := broker.DefaultTopology()
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "migrate",
+		Short: "Make or update the streams and the database schema",
+		Long: `migrate makes the streams and buckets of the broker (ENERGY_NATS_URL) and applies
+the migrations that the database (DATABASE_URL) lacks. Services do neither:
+they wait until it is done. Running it again changes nothing but what its flags
+ask for.
+
+The number of partitions is fixed when the streams are made.`,
+		Example: "  DATABASE_URL=postgres://energy@db/energy ENERGY_NATS_URL=nats://broker:4222 energy migrate",
+		Args:    noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := config.Load[target](environment)
+			if err != nil {
+				return usageError{err}
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), timeout)
+			defer cancel()
+			return migrate(ctx, c.OutOrStdout(), s, func(standing broker.Topology, _ bool) broker.Topology {
+				return keepUnasked(c.Flags(), standing, topology)
+			})
+		},
+	}
+	flags := c.Flags()
+	flags.DurationVar(&timeout, "timeout", 2*time.Minute, "how long to try to reach the servers and to finish")
+	flags.IntVar(&topology.Partitions, "partitions", topology.Partitions, "number of partitions")
+	flags.IntVar(&topology.IngressShards, "ingress-shards", topology.IngressShards, "number of ingress streams")
+	flags.IntVar(&topology.Replicas, "replicas", topology.Replicas, "replicas of each stream; 1, 3 or 5")
+	flags.DurationVar(&topology.LeaseTTL, "lease-ttl", topology.LeaseTTL,
+		"how soon a partition of an instance that died is taken over")
+	limits := &topology.Limits
+	flags.Int64Var(&limits.Readings, "readings-bytes", limits.Readings,
+		"limit of READINGS in bytes; producers are refused beyond it")
+	flags.Int64Var(&limits.Bronze, "bronze-bytes", limits.Bronze, "limit of BRONZE in bytes")
+	flags.Int64Var(&limits.Silver, "silver-bytes", limits.Silver, "limit of SILVER in bytes")
+	flags.Int64Var(&limits.Quarantine, "quarantine-bytes", limits.Quarantine, "limit of QUARANTINE in bytes")
+	return c
+}
+
+// keepUnasked returns the topology that stands with what the flags ask for.
+func keepUnasked(flags *pflag.FlagSet, standing, asked broker.Topology) broker.Topology {
+	for name, take := range map[string]func(){
+		"partitions":       func() { standing.Partitions = asked.Partitions },
+		"ingress-shards":   func() { standing.IngressShards = asked.IngressShards },
+		"replicas":         func() { standing.Replicas = asked.Replicas },
+		"lease-ttl":        func() { standing.LeaseTTL = asked.LeaseTTL },
+		"readings-bytes":   func() { standing.Limits.Readings = asked.Limits.Readings },
+		"bronze-bytes":     func() { standing.Limits.Bronze = asked.Limits.Bronze },
+		"silver-bytes":     func() { standing.Limits.Silver = asked.Limits.Silver },
+		"quarantine-bytes": func() { standing.Limits.Quarantine = asked.Limits.Quarantine },
+	} {
+		if flags.Changed(name) {
+			take()
+		}
+	}
+	return standing
+}
+
+// topologyOf makes the wanted topology of the one that stands, or of the default
+// when fresh says that none does.
+type topologyOf func(standing broker.Topology, fresh bool) broker.Topology
+
+// migrate makes streams and schema and says what it did.
+func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) error {
+	log := slog.New(slog.NewTextHandler(out, nil))
+	conn, err := broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: "energy migrate", Logger: log})
+	if err != nil {
+		return fmt.Errorf("ENERGY_NATS_URL: %w", err)
+	}
+	defer conn.Close()
+	js, err := broker.JetStream(conn)
+	if err != nil {
+		return err
+	}
+	applied, err := goldstore.Migrate(ctx, s.DatabaseURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	for _, name := range applied {
+		fmt.Fprintf(out, "applied %s\n", name)
+	}
+	standing, err := broker.Open(ctx, js)
+	fresh := errors.Is(err, broker.ErrNotProvisioned)
+	if fresh {
+		standing, err = broker.DefaultTopology(), nil
+	}
+	if err != nil {
+		return err
+	}
+	wanted := topology(standing, fresh)
+	if err := broker.Provision(ctx, js, wanted); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "schema is at version %d; streams stand with %d partitions, READINGS takes %s\n",
+		goldstore.SchemaVersion(), wanted.Partitions, bytesOf(uint64(max(wanted.Limits.Readings, 0))))
+	return nil
+}

@@ -1,0 +1,274 @@
+// Package publish sends readings from files to JetStream and tells truthfully
+// what became of them.
+//
+// What it promises: a reading counts as acknowledged only when JetStream has
+// confirmed the message that holds it. Whatever is published is in the end
+// acknowledged, refused (certainly not stored) or unconfirmed (stored or not,
+// nobody said). A message without an answer is sent again until a timeout, so a
+// reading may be stored twice; that changes nothing in gold, and publishing a
+// whole file again is as harmless.
+//
+// Messages leave in the order of the file; one that is sent again arrives behind
+// its successors. Where one file holds different contents for one identity,
+// revisions have to tell which counts.
+//
+// Memory is bounded by the bytes in flight (8 MiB) and the rows read ahead,
+// except when the readings are shuffled: then all are held.
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/services/internal/source"
+)
+
+// Defaults of Options.
+const (
+	DefaultURL       = nats.DefaultURL
+	DefaultSubject   = "readings.publish"
+	DefaultBatchSize = 500
+	DefaultTimeout   = 30 * time.Second
+)
+
+// ErrBadRows says that rows were left out. Everything else was published.
+var ErrBadRows = errors.New("bad rows were left out")
+
+// Options says what to publish and where. Only Files is needed.
+type Options struct {
+	// Files are paths; "-" is Stdin.
+	Files   []string
+	Stdin   io.Reader // nil is the process's own
+	Mapping source.Mapping
+
+	// Conn is used and left open, with one more subscription. Nil: a connection is
+	// made to URL with the options NATS, and closed.
+	Conn *nats.Conn
+	URL  string // empty is DefaultURL
+	NATS []nats.Option
+
+	Subject   string // empty is DefaultSubject
+	Format    Format
+	BatchSize int           // readings a message, 0 is DefaultBatchSize; 1 publishes bare readings
+	Timeout   time.Duration // how long a message may stay unacknowledged; 0 is DefaultTimeout
+
+	// Duplicate is the fraction of readings that is published twice, and Shuffle
+	// the seed of a random order of all of them: for tests of pipelines.
+	Duplicate float64
+	Shuffle   *uint64
+
+	// Progress gets a bar if it is a terminal, else a line now and then. Nil:
+	// nothing.
+	Progress io.Writer
+}
+
+func (o *Options) setDefaults() {
+	if o.URL == "" {
+		o.URL = DefaultURL
+	}
+	if o.Subject == "" {
+		o.Subject = DefaultSubject
+	}
+	if o.BatchSize == 0 {
+		o.BatchSize = DefaultBatchSize
+	}
+	if o.Timeout == 0 {
+		o.Timeout = DefaultTimeout
+	}
+	if o.Stdin == nil {
+		o.Stdin = os.Stdin
+	}
+}
+
+// check reports every fault that can be found before anything is published.
+func (o *Options) check() error {
+	var faults []error
+	if len(o.Files) == 0 {
+		faults = append(faults, errors.New("name the files to publish, or - for standard input"))
+	}
+	for _, path := range o.Files {
+		if path == source.Stdin {
+			continue
+		}
+		if _, err := os.Stat(path); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	if err := o.Mapping.Validate(); err != nil {
+		faults = append(faults, fmt.Errorf("mapping: %w", err))
+	}
+	if !strings.HasPrefix(o.Subject, "readings.") || strings.ContainsAny(o.Subject, "*> \t") {
+		faults = append(faults, fmt.Errorf("subject %q must be readings. and more, without wildcards", o.Subject))
+	}
+	if o.BatchSize < 1 {
+		faults = append(faults, fmt.Errorf("batch size %d must be at least 1", o.BatchSize))
+	}
+	if o.Timeout < 0 {
+		faults = append(faults, fmt.Errorf("timeout %s must be positive", o.Timeout))
+	}
+	if !(0 <= o.Duplicate && o.Duplicate <= 1) {
+		faults = append(faults, fmt.Errorf("duplicate %g must be a fraction from 0 to 1", o.Duplicate))
+	}
+	return errors.Join(faults...)
+}
+
+// connectTimeout bounds the wait for the first connection.
+const connectTimeout = 5 * time.Second
+
+// connect returns a connection and what to do with it in the end.
+func (o *Options) connect(ctx context.Context) (*nats.Conn, func(), error) {
+	if o.Conn != nil {
+		return o.Conn, func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(connectTimeout, o.Timeout))
+	defer cancel()
+	nc, err := broker.Connect(ctx, broker.ConnectConfig{URL: o.URL, Name: "energy publish", Options: o.NATS})
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w; start one with energy up, or name another with --server", err)
+	}
+	return nc, nc.Close, nil
+}
+
+// Run publishes the files and returns when every message is acknowledged, or
+// when that cannot be reached. The receipt is true in any case. Bad rows are left
+// out; the error is then [ErrBadRows].
+func Run(ctx context.Context, o Options) (Receipt, error) {
+	var receipt Receipt
+	o.setDefaults()
+	if err := o.check(); err != nil {
+		return receipt, err
+	}
+	nc, disconnect, err := o.connect(ctx)
+	if err != nil {
+		return receipt, err
+	}
+	defer disconnect()
+	start := time.Now()
+	s, err := newSink(nc, &o, &receipt)
+	if err != nil {
+		return receipt, err
+	}
+	feed := startFeed(ctx, &o)
+	r := &run{
+		options: &o, feed: feed, sink: s, receipt: &receipt,
+		meter:   newMeter(o.Progress, isTerminal(o.Progress), feed.total),
+		encoder: newEncoder(o.Format, o.BatchSize, sizeLimit(nc)),
+		disturb: newDisturbance(o.Duplicate, o.Shuffle),
+	}
+	err = r.all(ctx)
+	feed.stop()
+	r.meter.finish(feed, receipt.Acknowledged)
+	receipt.Duration = time.Since(start)
+	return receipt, errors.Join(err, receipt.badRows())
+}
+
+// run is one Run at work.
+type run struct {
+	options *Options
+	feed    *feed
+	sink    *sink
+	encoder *encoder
+	disturb *disturbance
+	meter   *meter
+	receipt *Receipt
+	failed  error // a file could not be read on
+}
+
+// all publishes what the feed yields. What the sink has in flight when it fails,
+// or when ctx ends, is still asked for.
+func (r *run) all(ctx context.Context) error {
+	err := r.pump(ctx)
+	if err == nil {
+		err = r.sink.drain(ctx)
+	}
+	if err != nil {
+		r.sink.abandon(ctx)
+	}
+	return errors.Join(err, r.failed)
+}
+
+// linger is how long a batch waits for more readings on standard input.
+const linger = time.Second
+
+// pump moves readings from the feed to the sink until either ends. What was read
+// before a file failed is published.
+func (r *run) pump(ctx context.Context) error {
+	idle := time.NewTimer(linger)
+	defer idle.Stop()
+	for {
+		idle.Reset(linger)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-idle.C:
+			if err := r.flushIdle(ctx); err != nil {
+				return err
+			}
+		case e, ok := <-r.feed.entries:
+			if !ok {
+				return r.finish(ctx)
+			}
+			if e.failed != nil {
+				r.failed = e.failed
+			}
+			if err := r.take(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// take handles one entry of the feed.
+func (r *run) take(ctx context.Context, e entry) error {
+	if !r.receipt.note(e) {
+		return nil
+	}
+	return r.disturb.take(e.reading, func(rd reading.Reading) error { return r.send(ctx, rd) })
+}
+
+// send adds a reading to the batch and publishes the batch when it is full.
+func (r *run) send(ctx context.Context, rd reading.Reading) error {
+	full, err := r.encoder.add(&rd)
+	if err != nil {
+		r.receipt.addBad(err)
+		return nil
+	}
+	return r.publish(ctx, full)
+}
+
+func (r *run) publish(ctx context.Context, b batch) error {
+	if b.readings == 0 {
+		return nil
+	}
+	r.meter.tick(r.feed, r.receipt.Acknowledged)
+	return r.sink.publish(ctx, b)
+}
+
+// flushIdle publishes what a slow writer on standard input has written so far.
+func (r *run) flushIdle(ctx context.Context) error {
+	if !r.feed.live.Load() {
+		return nil // a slow disk
+	}
+	if err := r.publish(ctx, r.encoder.flush()); err != nil {
+		return err
+	}
+	return r.sink.drain(ctx)
+}
+
+// finish publishes what is held back.
+func (r *run) finish(ctx context.Context) error {
+	err := r.disturb.flush(func(rd reading.Reading) error { return r.send(ctx, rd) })
+	if err != nil {
+		return err
+	}
+	return r.publish(ctx, r.encoder.flush())
+}

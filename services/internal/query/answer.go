@@ -1,0 +1,231 @@
+package query
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// chunk is the number of windows in one response message.
+const chunk = 500
+
+// answer gives the windows of one series.
+type answer struct {
+	send    func(*energyv1.QueryAggregatesResponse) error
+	tx      *goldstore.ReadTx
+	series  goldstore.Series
+	metric  *catalog.Metric
+	asked   timeRange
+	pending []*energyv1.Aggregate
+}
+
+func (a *answer) run(ctx context.Context) error {
+	bounds, err := a.tx.Bounds(ctx, []int64{a.series.ID})
+	if err != nil {
+		return err
+	}
+	b, ok := bounds[a.series.ID]
+	if !ok {
+		return nil
+	}
+	from, until := a.span(b)
+	if from >= until {
+		return nil
+	}
+	if err := a.bounded(from, until); err != nil {
+		return err
+	}
+	aggregator := gold.NewAggregator(a.metric, a.asked.windows, until, a.take)
+	aggregator.Begin(from)
+	if err := a.fold(ctx, aggregator, from, until, b); err != nil {
+		return err
+	}
+	return a.flush()
+}
+
+// bounded refuses answers of more windows than anybody reads.
+func (a *answer) bounded(from, until int64) error {
+	start, end := a.asked.windows.Bounds(from)
+	if n := (until - start) / (end - start); n > maxWindows {
+		return invalid("end", "is %d windows of %s after start: at most %d are answered at once, ask in parts",
+			n, time.Duration(end-start), maxWindows)
+	}
+	return nil
+}
+
+// span returns the times whose windows are answered: what was asked for, from
+// the first reading on, and to the last one when no end was given.
+func (a *answer) span(b goldstore.Bounds) (from, until int64) {
+	from, until = b.FirstAt, b.LastAt+1
+	if a.asked.end != math.MaxInt64 {
+		until = a.asked.end
+	}
+	return max(from, a.asked.start), until
+}
+
+// fold feeds what is stored of the answered windows to the aggregator.
+func (a *answer) fold(
+	ctx context.Context, aggregator *gold.Aggregator, from, until int64, b goldstore.Bounds,
+) error {
+	if err := a.expect(ctx, aggregator, from, b); err != nil {
+		return err
+	}
+	lowest, _ := a.asked.windows.Bounds(from)
+	_, highest := a.asked.windows.Bounds(until - 1)
+	cut, err := a.cutRows(ctx, max(lowest, b.FirstAt), min(highest, b.LastAt+1))
+	if err != nil {
+		return err
+	}
+	feed := func(part *gold.Stored) error {
+		if versions, ok := cut[part.Start]; ok {
+			return aggregator.AddCut(part, versions)
+		}
+		return aggregator.Add(part)
+	}
+	if err := a.parts(ctx, lowest, highest, b, feed); err != nil {
+		return err
+	}
+	return aggregator.Finish()
+}
+
+// parts calls feed for what is stored of [lowest, highest): days, hours and base
+// rows, or base rows alone where pairs of readings may lie across the edges of
+// windows and rows.
+func (a *answer) parts(
+	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*gold.Stored) error,
+) error {
+	if !a.metric.Paired() {
+		return a.tx.Parts(ctx, goldstore.Span{
+			SeriesID: a.series.ID, Metric: a.metric, Windows: a.asked.windows, From: lowest, To: highest,
+		}, feed)
+	}
+	return a.rows(ctx, lowest, highest, b, func(row *goldstore.StatsRow) error {
+		stored := gold.Stored{
+			Start: row.Start, Width: row.Width, Summary: gold.Summarize(a.metric, row.Start, row.Width, row.Stats),
+		}
+		stored.Revision, stored.Changed = row.Revision, row.ChangedAt
+		return feed(&stored)
+	})
+}
+
+// rows calls feed for the rows of [lowest, highest) and for the nearest rows
+// with readings on either side. A row that an edge cuts may hold the neighbour
+// or leave it to the next one.
+func (a *answer) rows(
+	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*goldstore.StatsRow) error,
+) error {
+	lowest = gold.WindowStart(lowest, a.metric.Window)
+	highest = gold.WindowStart(highest-1, a.metric.Window) + int64(a.metric.Window)
+	if lowest > b.FirstStart {
+		if err := a.tx.LastBefore(ctx, a.series.ID, lowest, feed); err != nil {
+			return err
+		}
+	}
+	if err := a.tx.Rows(ctx, []int64{a.series.ID}, lowest, highest, feed); err != nil || highest > b.LastStart {
+		return err
+	}
+	return a.tx.FirstFrom(ctx, a.series.ID, highest, feed)
+}
+
+// expect tells the aggregator the distance of readings where the catalogue does
+// not: that of the series' first row.
+func (a *answer) expect(
+	ctx context.Context, aggregator *gold.Aggregator, from int64, b goldstore.Bounds,
+) error {
+	if a.metric.Cadence > 0 || !a.metric.Interval() || from <= b.FirstAt {
+		return nil
+	}
+	return a.tx.Rows(ctx, []int64{a.series.ID}, b.FirstStart, b.FirstStart+1, func(row *goldstore.StatsRow) error {
+		aggregator.Expect(&row.Stats)
+		return nil
+	})
+}
+
+// cutRows returns the versions of the rows in [from, until) that lie across a
+// window's boundary, by row start.
+func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]gold.Version, error) {
+	var keys []goldstore.RowKey
+	for t := from; t < until; {
+		_, end := a.asked.windows.Bounds(t)
+		if start := gold.WindowStart(end, a.metric.Window); start != end {
+			keys = append(keys, goldstore.RowKey{SeriesID: a.series.ID, Start: start, Width: a.metric.Window})
+		}
+		t = end
+	}
+	if first, _ := a.asked.windows.Bounds(from); first != gold.WindowStart(first, a.metric.Window) {
+		keys = append(keys, goldstore.RowKey{
+			SeriesID: a.series.ID, Start: gold.WindowStart(first, a.metric.Window), Width: a.metric.Window,
+		})
+	}
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	rows, err := a.tx.Versions(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	cut := make(map[int64][]gold.Version, len(rows))
+	for _, row := range rows {
+		cut[row.Start] = row.Versions
+	}
+	return cut, nil
+}
+
+// take sends windows on in chunks.
+func (a *answer) take(g gold.Aggregate) error {
+	a.pending = append(a.pending, aggregateOf(&g))
+	if len(a.pending) < chunk {
+		return nil
+	}
+	return a.flush()
+}
+
+func (a *answer) flush() error {
+	if len(a.pending) == 0 {
+		return nil
+	}
+	err := a.send(&energyv1.QueryAggregatesResponse{
+		Series: wire.SeriesKey(a.series.Series), Kind: energyv1.Kind(a.metric.Kind),
+		EnergyUnit: a.metric.EnergyUnit, PowerUnit: a.metric.PowerUnit, Aggregates: a.pending,
+	})
+	a.pending = nil // the message has them
+	return err
+}
+
+func aggregateOf(g *gold.Aggregate) *energyv1.Aggregate {
+	out := &energyv1.Aggregate{
+		Start: timestamp(g.Start), End: timestamp(g.End),
+		Statistics: wire.Statistics(&g.Stats),
+		Expected:   g.Expected, Received: g.Stats.Count, Revision: g.Revision,
+		EdgeOpen: g.EdgeOpen,
+	}
+	if mean, ok := g.Stats.Mean(); ok {
+		out.Mean = &mean
+	}
+	if !math.IsNaN(g.Completeness) {
+		out.Completeness = &g.Completeness
+	}
+	if out.Statistics == nil && g.Spanned() {
+		out.Statistics = wire.Consumption(&g.Stats)
+	}
+	if !math.IsNaN(g.Interpolated) {
+		out.InterpolatedEnergy = &g.Interpolated
+	}
+	if !math.IsNaN(g.Peak) {
+		out.Peak, out.PeakAt = &g.Peak, timestamp(g.PeakAt)
+	}
+	if !g.Changed.IsZero() {
+		out.LastChange = timestamppb.New(g.Changed)
+	}
+	return out
+}
+
+func timestamp(ns int64) *timestamppb.Timestamp { return timestamppb.New(time.Unix(0, ns)) }

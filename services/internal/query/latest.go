@@ -1,0 +1,43 @@
+package query
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// GetLatest streams the latest reading of each series that the selector
+// matches.
+func (s *Server) GetLatest(
+	req *energyv1.GetLatestRequest, out grpc.ServerStreamingServer[energyv1.GetLatestResponse],
+) error {
+	if err := checkSelector(req.GetSelector()); err != nil {
+		return err
+	}
+	type response = *energyv1.GetLatestResponse
+	return stream(out.Context(), s, out.Send,
+		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
+			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			if err != nil {
+				return err
+			}
+			ids := make([]int64, len(series))
+			byID := make(map[int64]goldstore.Series, len(series))
+			for i, one := range series {
+				ids[i], byID[one.ID] = one.ID, one
+			}
+			return tx.Latest(ctx, ids, func(l goldstore.Latest) error {
+				one := byID[l.SeriesID]
+				return emit(&energyv1.GetLatestResponse{
+					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(s.catalog.Metric(one.Series).Kind),
+					Time: timestamp(l.At), Value: l.Value, Quality: energyv1.Quality(l.Quality),
+					LastChange: timestamppb.New(l.ChangedAt),
+				})
+			})
+		})
+}

@@ -1,0 +1,210 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"math"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+	"pgregory.net/rapid"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/reading"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// firstDay is three days before a month's and a quarter's end, at which clocks go
+// forward in Paris.
+var firstDay = time.Date(2026, 3, 28, 0, 0, 0, 0, time.UTC).UnixNano()
+
+// library is a store of a week of readings, and a connection that spoils it.
+type library struct {
+	store   *goldstore.Store
+	catalog *catalog.Catalog
+	conn    *pgx.Conn
+}
+
+func openLibrary(t *testing.T) *library {
+	t.Helper()
+	url := database(t)
+	store, err := goldstore.Open(t.Context(), url, goldstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &library{store, c, conn}
+	w := store.NewWriter(0, c, goldstore.WriterConfig{})
+	for pass := range 2 { // the second changes some rows, so that revisions differ
+		if _, err := w.Flush(t.Context(), goldstore.Flush{Groups: l.readings(pass)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// metrics has three with parents and, first, two that are Paired.
+var metrics = []string{"active_energy_import", "active_power", "active_power_mean", "active_energy", "voltage"}
+
+const withParents = 3
+
+// readings returns one about every 20 minutes, with holes of hours and a day.
+func (l *library) readings(pass int) []gold.Group {
+	collector := gold.NewCollector(l.catalog)
+	for n, metric := range metrics {
+		s := reading.Series{EntityID: "m", Metric: metric, Unit: l.catalog.Metric(reading.Series{Metric: metric}).Unit}
+		for i := range 7 * 72 {
+			at := firstDay + int64(i)*int64(20*time.Minute) + int64(i%7)*int64(time.Minute)
+			if i/72 == 4 || i%31 > 22+n || pass == 1 && i%5 != 0 {
+				continue
+			}
+			v := gold.Version{
+				Time: at, Value: float64(i) + 1.0/float64(3+i%11), Epoch: 1, Quality: reading.Actual, Revision: uint64(pass),
+				Stamp: reading.Stamp{Received: at, Sequence: uint64(1 + pass)},
+			}
+			if m := l.catalog.Metric(s); m.Interval() {
+				v.Length = time.Duration(1+i%3) * 5 * time.Minute
+			}
+			if i%41 == 0 && pass == 1 {
+				v.Quality = reading.Withdrawn
+			}
+			collector.Add(s, v)
+		}
+	}
+	return collector.Take()
+}
+
+// ask answers for all series.
+func (l *library) ask(t *rapid.T, asked timeRange) (out []*energyv1.QueryAggregatesResponse) {
+	err := l.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
+		series, err := tx.Series(t.Context(), goldstore.Selector{})
+		if err != nil {
+			return err
+		}
+		for _, one := range series {
+			a := &answer{tx: tx, series: one, metric: l.catalog.Metric(one.Series), asked: asked}
+			a.send = func(r *energyv1.QueryAggregatesResponse) error {
+				out = append(out, proto.CloneOf(r))
+				return nil
+			}
+			if err := a.run(t.Context()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func sameBytes(a, b *energyv1.QueryAggregatesResponse) bool {
+	encode := func(m proto.Message) []byte {
+		out, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+		if err != nil {
+			panic(err)
+		}
+		return out
+	}
+	return bytes.Equal(encode(a), encode(b))
+}
+
+func (l *library) exec(t *rapid.T, sql string, args ...any) {
+	if _, err := l.conn.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func drawAsked(t *rapid.T) timeRange {
+	r := timeRange{start: math.MinInt64, end: math.MaxInt64}
+	var err error
+	if rapid.Bool().Draw(t, "calendar") {
+		zone, zoneErr := time.LoadLocation(rapid.SampledFrom([]string{"UTC", "Europe/Paris", "Asia/Kolkata"}).Draw(t, "zone"))
+		if zoneErr != nil {
+			t.Fatal(zoneErr)
+		}
+		unit := rapid.SampledFrom([]gold.Calendar{gold.Day, gold.GasDay, gold.Week, gold.Month, gold.Year}).Draw(t, "unit")
+		r.windows, err = gold.CalendarWindows(unit, zone)
+	} else {
+		quarters := rapid.SampledFrom([]int{1, 3, 4, 6, 8, 96, 100, 192, 672}).Draw(t, "quarters")
+		r.windows, err = gold.FixedWindows(time.Duration(quarters) * 15 * time.Minute)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rapid.Bool().Draw(t, "with bounds") {
+		minutes := rapid.Int64Range(-1000, 10_000)
+		r.start = firstDay + minutes.Draw(t, "start")*int64(time.Minute)
+		r.end = r.start + (1+max(0, minutes.Draw(t, "length")))*int64(time.Minute)
+	}
+	return r
+}
+
+// TestAnswersAreEqualWithAndWithoutParents asks the same of a store without
+// parents and with parents, some of them missing, stale, of other parameters,
+// or all of this.
+func TestAnswersAreEqualWithAndWithoutParents(t *testing.T) {
+	t.Parallel()
+	l := openLibrary(t)
+	roller := l.store.NewRoller(0, l.catalog, goldstore.RollerConfig{})
+	if done, err := roller.Roll(t.Context()); err != nil || done.Due != 6*len(metrics) || done.Written != 6*withParents {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	for _, sql := range []string{
+		"CREATE TABLE all_days AS TABLE gold.days", "CREATE TABLE all_hours AS TABLE gold.hours",
+	} {
+		if _, err := l.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const spoil = ` WHERE abs(hashtext(series_id::text || start::text || $1)) % 3 = 0`
+	rapid.Check(t, func(t *rapid.T) {
+		asked := drawAsked(t)
+		salt := rapid.StringMatching("[a-z]{4}").Draw(t, "salt")
+		l.exec(t, "TRUNCATE gold.days, gold.hours")
+		want := l.ask(t, asked)
+		if len(want) == 0 && asked.end == math.MaxInt64 {
+			t.Fatal("no answer")
+		}
+		same := func(state string) {
+			got := l.ask(t, asked)
+			if !slices.EqualFunc(want, got, sameBytes) {
+				t.Fatalf("%s (-without +with):\n%s", state, cmp.Diff(want, got, protocmp.Transform()))
+			}
+		}
+		l.exec(t, "INSERT INTO gold.hours SELECT * FROM all_hours")
+		l.exec(t, "INSERT INTO gold.days SELECT * FROM all_days")
+		same("all present")
+		l.exec(t, "DELETE FROM gold.days"+spoil, salt)
+		l.exec(t, "DELETE FROM gold.hours h WHERE NOT EXISTS (SELECT FROM gold.days d WHERE d.series_id = h.series_id"+
+			" AND d.start <= h.start AND d.start > h.start - interval '1 day')")
+		same("some missing")
+		l.exec(t, "TRUNCATE gold.days")
+		l.exec(t, "INSERT INTO gold.days SELECT * FROM all_days")
+		l.exec(t, "TRUNCATE gold.hours")
+		l.exec(t, "INSERT INTO gold.hours SELECT * FROM all_hours")
+		l.exec(t, `UPDATE gold.days SET stale = true, sum = 666, revision = 666, peak = 666`+spoil, salt)
+		l.exec(t, `UPDATE gold.hours h SET sum = 666, count = 666, peak = 666 FROM gold.days d
+			WHERE d.series_id = h.series_id AND d.start <= h.start AND d.start > h.start - interval '1 day' AND d.stale`)
+		same("some stale")
+		l.exec(t, `UPDATE gold.days SET stale = false, fold_key = fold_key + 1 WHERE stale`)
+		same("some of other parameters")
+	})
+}

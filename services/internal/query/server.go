@@ -1,0 +1,137 @@
+// Package query is the service that answers from gold over gRPC.
+package query
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// Server implements energy.v1.QueryService.
+type Server struct {
+	energyv1.UnimplementedQueryServiceServer
+	store    *goldstore.Store
+	catalog  *catalog.Catalog
+	pipeline Pipeline
+	timeout  time.Duration
+	stopping <-chan struct{}
+}
+
+// NewServer returns a server that reads from a store, at most for the timeout
+// for one answer, and reports on a pipeline. Watches end when ctx does, so that
+// they hold up no shutdown.
+func NewServer(
+	ctx context.Context, store *goldstore.Store, c *catalog.Catalog, pipeline Pipeline, timeout time.Duration,
+) *Server {
+	return &Server{store: store, catalog: c, pipeline: pipeline, timeout: timeout, stopping: ctx.Done()}
+}
+
+// ahead is how many messages are read before the client has taken them.
+const ahead = 4
+
+// stream sends what read emits from one snapshot. A client that is slow holds
+// the snapshot until the server's timeout and no longer: reading goes on beside
+// sending.
+func stream[M any](
+	ctx context.Context, s *Server, send func(M) error,
+	read func(ctx context.Context, tx *goldstore.ReadTx, emit func(M) error) error,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	messages, ended := make(chan M, ahead), make(chan error, 1)
+	go func() {
+		defer close(messages)
+		ended <- s.store.Read(ctx, func(tx *goldstore.ReadTx) error {
+			return read(ctx, tx, func(m M) error {
+				select {
+				case messages <- m:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})
+		})
+	}()
+	var failed error
+	for m := range messages {
+		if failed != nil {
+			continue // the reader has been told, and may have sent one more
+		}
+		if failed = send(m); failed != nil {
+			cancel()
+		}
+	}
+	if err := <-ended; failed == nil {
+		failed = err
+	}
+	return statusOf(failed)
+}
+
+// ListSeries streams the series that the selector matches.
+func (s *Server) ListSeries(
+	req *energyv1.ListSeriesRequest, out grpc.ServerStreamingServer[energyv1.ListSeriesResponse],
+) error {
+	if err := checkSelector(req.GetSelector()); err != nil {
+		return err
+	}
+	type response = *energyv1.ListSeriesResponse
+	return stream(out.Context(), s, out.Send,
+		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
+			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			if err != nil {
+				return err
+			}
+			for _, one := range series {
+				m := s.catalog.Metric(one.Series)
+				err := emit(&energyv1.ListSeriesResponse{
+					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(m.Kind),
+					EnergyUnit: m.EnergyUnit, PowerUnit: m.PowerUnit, BaseWindow: durationpb.New(m.Window),
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+}
+
+func selector(s *energyv1.Selector) goldstore.Selector {
+	return goldstore.Selector{Entities: s.GetEntityIds(), Metrics: s.GetMetrics()}
+}
+
+// QueryAggregates streams the windows of each series that the selector matches.
+func (s *Server) QueryAggregates(
+	req *energyv1.QueryAggregatesRequest, out grpc.ServerStreamingServer[energyv1.QueryAggregatesResponse],
+) error {
+	asked, err := parseRange(req)
+	if err != nil {
+		return err
+	}
+	type response = *energyv1.QueryAggregatesResponse
+	return stream(out.Context(), s, out.Send,
+		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
+			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			if err != nil {
+				return err
+			}
+			for _, one := range series {
+				if err := asked.fits(s.catalog.Metric(one.Series), one.Series); err != nil {
+					return err
+				}
+			}
+			for _, one := range series {
+				a := &answer{send: emit, tx: tx, series: one, metric: s.catalog.Metric(one.Series), asked: asked}
+				if err := a.run(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+}

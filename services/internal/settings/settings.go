@@ -1,0 +1,215 @@
+// Package settings holds the settings of each service: one struct a service,
+// filled from environment variables and printed as a table for people.
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/config"
+)
+
+// Common is what every service has.
+type Common struct {
+	LogLevel slog.Level    `env:"ENERGY_LOG_LEVEL" envDefault:"INFO" doc:"least level that is logged: DEBUG, INFO, WARN or ERROR"`
+	Grace    time.Duration `env:"ENERGY_GRACE" envDefault:"10s" doc:"how long work in flight may take after a signal to stop"`
+	Instance string        `env:"ENERGY_INSTANCE" doc:"name of this instance in leases and logs; the service's name when empty"`
+}
+
+// Broker is how to reach NATS.
+type Broker struct {
+	NATSURL string `env:"ENERGY_NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers, separated by commas"`
+}
+
+// Postgres is how to reach the gold store.
+type Postgres struct {
+	DatabaseURL config.Secret `env:"DATABASE_URL,required,notEmpty" doc:"gold store, as postgres://user:password@host:port/database"`
+	// A statement that takes longer is given up, so that a connection that went
+	// dead without a word holds nothing up for good.
+	StatementTimeout time.Duration `env:"ENERGY_STATEMENT_TIMEOUT" envDefault:"1m" doc:"how long one statement in the gold store may take"`
+}
+
+// Stage bounds a stage of the pipeline.
+type Stage struct {
+	Budget     int           `env:"ENERGY_BYTE_BUDGET" envDefault:"67108864" doc:"bytes of messages that the service holds at once"`
+	BatchBytes int           `env:"ENERGY_BATCH_BYTES" envDefault:"1048576" doc:"bytes of messages after which a batch is closed"`
+	Linger     time.Duration `env:"ENERGY_LINGER" envDefault:"20ms" doc:"how long a batch waits for more messages"`
+}
+
+// Gold bounds the work on the gold store.
+type Gold struct {
+	CacheBytes   int64         `env:"ENERGY_CACHE_BYTES" envDefault:"67108864" doc:"bytes of gold rows kept in memory, over all partitions"`
+	ParentsQuiet time.Duration `env:"ENERGY_PARENTS_QUIET" envDefault:"10m" doc:"how long a UTC day must be over and without a change before its sums by hour and day are stored"`
+}
+
+// Ingest is the settings of ingest.
+type Ingest struct {
+	Common
+	Broker
+	Stage
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8081" doc:"address of /health over HTTP"`
+	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9091" doc:"address of health over gRPC"`
+	Shard      int    `env:"ENERGY_INGRESS_SHARD" envDefault:"0" doc:"number of the ingress stream that is read; 0 is READINGS"`
+}
+
+// Cleaner is the settings of silver-cleaner.
+type Cleaner struct {
+	Common
+	Broker
+	Stage
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8082" doc:"address of /health over HTTP"`
+	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9092" doc:"address of health over gRPC"`
+}
+
+// Aggregator is the settings of gold-aggregator.
+type Aggregator struct {
+	Common
+	Broker
+	Stage
+	Postgres
+	Gold
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8083" doc:"address of /health over HTTP"`
+	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9093" doc:"address of health over gRPC"`
+}
+
+// Query is the settings of query.
+type Query struct {
+	Common
+	Broker
+	Postgres
+	Answers
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of REST under /v1/, /openapi.json and /health"`
+	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
+}
+
+// Answers bounds what the query API gives.
+type Answers struct {
+	QueryTimeout time.Duration `env:"ENERGY_QUERY_TIMEOUT" envDefault:"1m" doc:"how long reading one answer may take"`
+	QueryConns   int32         `env:"ENERGY_QUERY_CONNECTIONS" envDefault:"8" doc:"connections to the gold store, and so answers that are read at once"`
+}
+
+// All is the settings of all four services in one process.
+type All struct {
+	Common
+	Broker
+	Stage
+	Postgres
+	Gold
+	Answers
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of REST under /v1/, /openapi.json and /health"`
+	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
+}
+
+// Validate reports what is out of bounds.
+func (s *Ingest) Validate() error {
+	var shard error
+	if s.Shard < 0 {
+		shard = errors.New("ENERGY_INGRESS_SHARD must not be negative")
+	}
+	return errors.Join(s.Common.validate(), s.Stage.validate(), shard, listen(s.HTTPListen, s.GRPCListen))
+}
+
+// Validate reports what is out of bounds.
+func (s *Cleaner) Validate() error {
+	return errors.Join(s.Common.validate(), s.Stage.validate(), listen(s.HTTPListen, s.GRPCListen))
+}
+
+// Validate reports what is out of bounds.
+func (s *Aggregator) Validate() error {
+	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Gold.validate(),
+		listen(s.HTTPListen, s.GRPCListen))
+}
+
+// Validate reports what is out of bounds.
+func (s *All) Validate() error {
+	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Answers.validate(),
+		s.Gold.validate(), listen(s.HTTPListen, s.GRPCListen))
+}
+
+// Validate reports what is out of bounds.
+func (s *Query) Validate() error {
+	return errors.Join(s.Common.validate(), s.Postgres.validate(), s.Answers.validate(),
+		listen(s.HTTPListen, s.GRPCListen))
+}
+
+// Level returns the least level that is logged.
+func (c Common) Level() slog.Level { return c.LogLevel }
+
+func (c *Common) validate() error {
+	if c.Grace < 0 {
+		return fmt.Errorf("ENERGY_GRACE %s must not be negative", c.Grace)
+	}
+	return nil
+}
+
+func (p *Postgres) validate() error {
+	u := p.DatabaseURL.Reveal()
+	var faults []error
+	if u != "" && !strings.HasPrefix(u, "postgres://") && !strings.HasPrefix(u, "postgresql://") {
+		faults = append(faults, errors.New("DATABASE_URL must have the form postgres://user:password@host:port/database"))
+	}
+	if p.StatementTimeout < time.Second {
+		faults = append(faults, fmt.Errorf("ENERGY_STATEMENT_TIMEOUT %s must be at least 1s", p.StatementTimeout))
+	}
+	return errors.Join(faults...)
+}
+
+func (a *Answers) validate() error {
+	var faults []error
+	if a.QueryTimeout < time.Second {
+		faults = append(faults, fmt.Errorf("ENERGY_QUERY_TIMEOUT %s must be at least 1s", a.QueryTimeout))
+	}
+	if a.QueryConns < 1 {
+		faults = append(faults, fmt.Errorf("ENERGY_QUERY_CONNECTIONS %d must be at least 1", a.QueryConns))
+	}
+	return errors.Join(faults...)
+}
+
+func (g *Gold) validate() error {
+	var faults []error
+	if g.CacheBytes < 0 {
+		faults = append(faults, errors.New("ENERGY_CACHE_BYTES must not be negative"))
+	}
+	if g.ParentsQuiet < 0 {
+		faults = append(faults, fmt.Errorf("ENERGY_PARENTS_QUIET %s must not be negative", g.ParentsQuiet))
+	}
+	return errors.Join(faults...)
+}
+
+// least bounds from below what a service can work with.
+const (
+	leastBudget = 1 << 20
+	leastBatch  = 64 << 10
+)
+
+func (s *Stage) validate() error {
+	var faults []error
+	if s.Budget < leastBudget {
+		faults = append(faults, fmt.Errorf("ENERGY_BYTE_BUDGET %d must be at least %d", s.Budget, leastBudget))
+	}
+	if s.BatchBytes < leastBatch || s.BatchBytes > s.Budget {
+		faults = append(faults,
+			fmt.Errorf("ENERGY_BATCH_BYTES %d must be from %d to ENERGY_BYTE_BUDGET", s.BatchBytes, leastBatch))
+	}
+	if s.Linger < 0 || s.Linger > time.Minute {
+		faults = append(faults, fmt.Errorf("ENERGY_LINGER %s must be from 0s to 1m", s.Linger))
+	}
+	return errors.Join(faults...)
+}
+
+// listen checks the addresses of HTTP and gRPC.
+func listen(http, grpc string) error {
+	var faults []error
+	for _, address := range [...]struct{ name, value string }{
+		{"ENERGY_HTTP_LISTEN", http}, {"ENERGY_GRPC_LISTEN", grpc},
+	} {
+		if _, _, err := net.SplitHostPort(address.value); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w: give host:port", address.name, err))
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,68 @@
+package settings_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+// TestDocsAreCurrent holds docs/settings.md and .env.example to the structs.
+func TestDocsAreCurrent(t *testing.T) {
+	t.Parallel()
+	for format, file := range map[string]string{
+		"markdown": "../../../docs/settings.md", "env": "../../../.env.example",
+	} {
+		want, err := settings.Render(format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("%s is not current: run energy settings --format %s > %s", file, format, file)
+		}
+	}
+}
+
+func TestFaultsAreNamedAllAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load[settings.Aggregator](map[string]string{
+		"DATABASE_URL": "mysql://db", "ENERGY_LINGER": "2h", "ENERGY_BYTE_BUDGET": "12", "ENERGY_LOG_LEVEL": "loud",
+		"ENERGY_GRACE": "-1s", "ENERGY_HTTP_LISTEN": "8080", "ENERGY_CACHE_BYTES": "-1", "ENERGY_PARENTS_QUIET": "-1s",
+	})
+	if err == nil {
+		t.Fatal("no fault was found")
+	}
+	for _, name := range []string{
+		"DATABASE_URL", "ENERGY_LINGER", "ENERGY_BYTE_BUDGET", "ENERGY_BATCH_BYTES", "ENERGY_LOG_LEVEL", "ENERGY_GRACE",
+		"ENERGY_HTTP_LISTEN", "ENERGY_CACHE_BYTES", "ENERGY_PARENTS_QUIET",
+	} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("the error does not name %s:\n%v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), "mysql://db") {
+		t.Error("the error shows a secret")
+	}
+}
+
+func TestDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	environment := map[string]string{"DATABASE_URL": "postgres://db/energy"}
+	for name, load := range map[string]func() error{
+		"ingest":          func() error { _, err := config.Load[settings.Ingest](nil); return err },
+		"silver-cleaner":  func() error { _, err := config.Load[settings.Cleaner](nil); return err },
+		"gold-aggregator": func() error { _, err := config.Load[settings.Aggregator](environment); return err },
+		"query":           func() error { _, err := config.Load[settings.Query](environment); return err },
+		"all":             func() error { _, err := config.Load[settings.All](environment); return err },
+	} {
+		if err := load(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

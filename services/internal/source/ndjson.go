@@ -1,0 +1,64 @@
+package source
+
+import (
+	"strings"
+
+	"github.com/energy-platform/energy/pkg/bronze"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// jsonRows reads one reading a line, with the decoder that ingest has: a line
+// means here what it means when it is published as it is.
+type jsonRows struct {
+	file    string
+	lines   *lines
+	counts  *Counts
+	decoder bronze.Decoder
+	payload []byte
+}
+
+func (j *jsonRows) read(queue []item) ([]item, error) {
+	for {
+		ln, err := j.lines.next()
+		if err != nil {
+			return queue, err
+		}
+		if strings.TrimSpace(ln.text) == "" {
+			continue
+		}
+		j.counts.Rows++
+		return j.decode(queue, ln), nil
+	}
+}
+
+// decode appends what stands on a line.
+func (j *jsonRows) decode(queue []item, ln line) []item {
+	fault := func(f bronze.Fault) {
+		queue = append(queue, item{line: ln.number, err: j.fault(ln, f.Detail)})
+	}
+	if ln.cut {
+		fault(bronze.Fault{Detail: "the line is longer than 1 MiB"})
+		return queue
+	}
+	j.payload = append(j.payload[:0], ln.text...)
+	unknown := j.decoder.Decode("application/x-ndjson", j.payload, func(_ uint32, r reading.Reading) {
+		queue = append(queue, item{line: ln.number, reading: r})
+	}, fault)
+	j.counts.Unknown += int64(unknown)
+	return queue
+}
+
+func (j *jsonRows) fault(ln line, detail string) *RowError {
+	if !ln.ended {
+		detail = halfWritten
+	}
+	return &RowError{
+		File: j.file, Line: ln.number, Found: excerpt(ln.text),
+		Expected: "a reading as a JSON object",
+		Hint:     strings.TrimSuffix(detail, "; this line is lost"),
+	}
+}
+
+// halfWritten is the hint for a last line that its writer has not finished.
+const halfWritten = "the file ends here without a newline, the line seems half-written: " +
+	"publish the file again when its writer is done"

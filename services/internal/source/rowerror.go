@@ -1,0 +1,46 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+)
+
+// RowError is what is wrong with one row, or with one cell of it.
+type RowError struct {
+	File     string
+	Line     int    // 0 when it is not known
+	Column   string // its name, or #n; empty when the whole row is meant
+	Found    string // what stands there, shortened
+	Expected string // what should
+	Hint     string // what mends it
+}
+
+// Error says where, what, and what mends it.
+func (e *RowError) Error() string {
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	b.WriteString(": ")
+	if e.Column != "" {
+		fmt.Fprintf(&b, "column %s: ", e.Column)
+	}
+	if e.Found != "" {
+		fmt.Fprintf(&b, "found %s, ", e.Found)
+	}
+	fmt.Fprintf(&b, "expected %s", e.Expected)
+	if e.Hint != "" {
+		fmt.Fprintf(&b, "; %s", e.Hint)
+	}
+	return b.String()
+}
+
+// excerpt quotes text, shortened for a message.
+func excerpt(text string) string {
+	const most = 40
+	if len(text) > most {
+		return fmt.Sprintf("%q…", text[:most])
+	}
+	return fmt.Sprintf("%q", text)
+}

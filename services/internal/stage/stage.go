@@ -1,0 +1,207 @@
+// Package stage is the loop that ingest and silver-cleaner share: read a stream
+// in order from a position, turn a batch of messages into messages for the next
+// stream, and move the position once all of them are confirmed.
+//
+// Whatever crashes, every message behind a position has its output stored
+// (invariant 1 of docs/invariants.md). Output may be stored twice; what comes
+// after merges it away.
+package stage
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+)
+
+// Output is what a batch became.
+type Output struct {
+	Messages []*nats.Msg
+	Counts   broker.Counts
+}
+
+// Config is one stage for one partition.
+type Config struct {
+	// Key names the position, such as "silver.3".
+	Key string
+	// Stream and Subject are read; OutStream is where most output goes, and the
+	// position rests on its end.
+	Stream, Subject, OutStream string
+	Limits                     broker.BatchLimits
+	Grace                      time.Duration
+	// Process turns messages into output. It must be deterministic. What cannot
+	// be understood goes to quarantine; an error means that the stage itself is
+	// broken.
+	Process func([]broker.Message) (Output, error)
+}
+
+// Deps is what stages of one process share.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Publisher *broker.Publisher
+	Positions *broker.Positions
+	Budget    *broker.Budget
+	Logger    *slog.Logger
+	// Report tells how the stage is: nil for well.
+	Report func(key string, trouble error)
+}
+
+// Run runs a stage until ctx ends, then finishes the batch in hand within the
+// grace period. It returns an error when it cannot go on from its position:
+// another owner moved it, or a stream was made anew. Starting it again mends
+// both.
+func Run(ctx context.Context, d Deps, c Config) error {
+	s := &runner{Deps: d, Config: c}
+	s.Logger = d.Logger.With("stage", c.Key)
+	work, cancel := lifecycle.Drain(ctx, c.Grace)
+	defer cancel()
+	if err := s.start(ctx); err != nil {
+		return lifecycle.Ended(ctx, err)
+	}
+	defer s.reader.Close()
+	s.Report(c.Key, nil)
+	for {
+		batch, err := s.reader.NextBatch(ctx, c.Limits)
+		if err != nil {
+			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
+		}
+		if err = s.recheck(ctx); err == nil {
+			err = s.pass(work, batch)
+		}
+		batch.Release()
+		if err != nil {
+			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
+		}
+	}
+}
+
+// runner is one stage at work.
+type runner struct {
+	Deps
+	Config
+	reader   *broker.Reader
+	openings uint64 // of the reader that the position was verified for
+	position broker.Position
+	revision uint64
+}
+
+// start loads the position, checks it against the streams, and opens the reader
+// behind it.
+func (s *runner) start(ctx context.Context) error {
+	stored, revision, err := s.Positions.Load(ctx, s.Key)
+	if err != nil {
+		return fmt.Errorf("load position of stage %s: %w", s.Key, err)
+	}
+	if stored.Stream == "" {
+		stored.Stream, stored.OutStream = s.Stream, s.OutStream
+	}
+	position, reason, err := broker.Verify(ctx, s.JetStream, stored)
+	if err != nil {
+		return fmt.Errorf("verify position of stage %s: %w", s.Key, err)
+	}
+	if reason != "" {
+		s.Logger.WarnContext(ctx, "position rewound", "reason", reason, "from", stored.Sequence, "to", position.Sequence)
+	}
+	s.position, s.revision = position, revision
+	s.reader, err = broker.OpenReader(ctx, s.JetStream, broker.ReaderConfig{
+		Stream: s.Stream, FilterSubject: s.Subject, From: position.Sequence,
+		Created: position.Created, Received: position.Received, Budget: s.Budget, Logger: s.Logger,
+	})
+	if err != nil {
+		return fmt.Errorf("stage %s: %w", s.Key, err)
+	}
+	s.openings = s.reader.Openings()
+	s.Logger.InfoContext(ctx, "stage reads", "stream", s.Stream, "subject", s.Subject, "after", position.Sequence)
+	return nil
+}
+
+// recheck verifies the position again when the reader had to open again: the
+// broker may have come back without its tail.
+func (s *runner) recheck(ctx context.Context) error {
+	openings := s.reader.Openings()
+	if openings == s.openings {
+		return nil
+	}
+	_, reason, err := broker.Verify(ctx, s.JetStream, s.position)
+	if err == nil && reason != "" {
+		err = fmt.Errorf("the position does not fit any more: %s", reason)
+	}
+	if err == nil {
+		s.openings = openings
+	}
+	return err
+}
+
+// pass takes one batch through the stage.
+func (s *runner) pass(ctx context.Context, batch *broker.Batch) error {
+	began := time.Now()
+	out, err := s.Process(batch.Messages)
+	if err != nil {
+		return fmt.Errorf("messages %d to %d: %w", batch.First, batch.Last, err)
+	}
+	if err := s.publish(ctx, out.Messages); err != nil {
+		return err
+	}
+	if err := s.move(ctx, &batch.Messages[len(batch.Messages)-1], out.Counts); err != nil {
+		return err
+	}
+	s.Logger.DebugContext(ctx, "batch passed", "messages", len(batch.Messages), "bytes", batch.Bytes,
+		"position", batch.Last, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
+		"seconds", time.Since(began).Seconds())
+	return nil
+}
+
+// publish stores all messages, retrying what the broker does not take now.
+func (s *runner) publish(ctx context.Context, messages []*nats.Msg) error {
+	return s.retry(ctx, "publish", func() error {
+		acks, err := s.Publisher.PublishAll(ctx, messages)
+		s.position.RestOn(messages, acks)
+		messages = unconfirmed(messages, acks)
+		return err
+	})
+}
+
+// unconfirmed returns the messages that have no acknowledgement.
+func unconfirmed(messages []*nats.Msg, acks []broker.Ack) []*nats.Msg {
+	left := make([]*nats.Msg, 0, len(messages))
+	for i, m := range messages {
+		if i >= len(acks) || acks[i].Sequence == 0 {
+			left = append(left, m)
+		}
+	}
+	return left
+}
+
+// move stores the position behind the last message of a batch, retrying while
+// the broker is away.
+func (s *runner) move(ctx context.Context, last *broker.Message, counts broker.Counts) error {
+	next := s.position
+	next.Advance(*last)
+	next.Counts.In += counts.In
+	next.Counts.Out += counts.Out
+	next.Counts.Quarantined += counts.Quarantined
+	return s.retry(ctx, "store position", func() error {
+		revision, err := s.Positions.Store(ctx, s.Key, next, s.revision)
+		if err == nil {
+			s.position, s.revision = next, revision
+		}
+		return err
+	})
+}
+
+// retry calls what until it succeeds or fails for good, and tells how the stage
+// is meanwhile.
+func (s *runner) retry(ctx context.Context, name string, what func() error) error {
+	return new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(err error) {
+		s.Report(s.Key, err)
+		if err != nil {
+			s.Logger.WarnContext(ctx, "stage retries", "what", name, "error", err)
+		}
+	}, what)
+}

@@ -1,0 +1,14 @@
+// Command query answers from gold over gRPC and REST.
+// Its settings are environment variables: see README.md beside this file.
+package main
+
+import (
+	"os"
+	_ "time/tzdata" // calendar windows work on machines without a zone database
+
+	"github.com/energy-platform/energy/services/internal/app"
+)
+
+func main() {
+	os.Exit(app.Main("query", os.Environ(), os.Stderr, app.RunQuery))
+}
