@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// fakeInstall makes a folder of server binaries that only know their version. No process may be forked while one of them
-// is open for writing: the child would hold the descriptor until it has its own program, and the kernel refuses to run a
-// file that anybody writes (ETXTBSY).
+// fakeInstall makes a folder of server binaries that only know their version.
+// No process may be forked while one of them is open for writing: the child
+// would hold the descriptor until it has its own program, and the kernel
+// refuses to run a file that anybody writes (ETXTBSY).
 func fakeInstall(t *testing.T, dir string, major int) string {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
