@@ -18,19 +18,31 @@ type Partial struct {
 	First, Last       float64
 	FirstAt, LastAt   int64
 	SquaredDeviations float64 // Σ(x−mean)²
-	Energy            float64 // of intervals and gauges
-	Advance           float64 // of a register
-	Covered           time.Duration
-	Gaps              uint64 // pairs further apart than max_gap
-	Resets            uint64 // falls read as a reset to zero or a rollover
-	Exchanges         uint64 // falls and jumps read as an exchange of the meter
-	EstimatedCount    uint64
-	CorrectedCount    uint64
-	EstimatedEnergy   float64
-	CorrectedEnergy   float64
-	Flags             reading.Rules
-	FirstQuality      reading.Quality
-	LastQuality       reading.Quality
+	// Energy and Covered, of readings that cover spans, are what lies up to the
+	// end of the span that is folded; what of them lies behind it belongs to the
+	// spans that follow. Covered is the measure of the times that readings cover,
+	// so that of overlapping ones no time counts twice.
+	Energy          float64 // of intervals and gauges
+	Advance         float64 // of a register
+	Covered         time.Duration
+	Gaps            uint64 // pairs further apart than max_gap
+	Resets          uint64 // falls read as a reset to zero or a rollover
+	Exchanges       uint64 // falls and jumps read as an exchange of the meter
+	EstimatedCount  uint64
+	CorrectedCount  uint64
+	EstimatedEnergy float64
+	CorrectedEnergy float64
+	Flags           reading.Rules
+	FirstQuality    reading.Quality
+	LastQuality     reading.Quality
+	// Reach is the latest end of a reading that covers a span, 0 when none does.
+	Reach int64
+	// HeadUntil is the time of the last of the readings in a row that have the
+	// value First, TailSince that of the first of those in a row with Last.
+	HeadUntil, TailSince int64
+	Overlaps             uint64 // readings that begin before one before them ends
+	Spikes               uint64
+	Jumps                uint64 // of the exchanges, those that a rise was read as
 }
 
 // nanosPerHour converts value × ns to value hours.

@@ -56,8 +56,9 @@ func (b *copyBuffer) bytes(v []byte) {
 const (
 	statsColumns = `count, sum, min, min_at_ns, max, max_at_ns, first, first_at_ns, last, last_at_ns,
 	squared_deviations, energy, advance, covered_ns, gaps, resets, exchanges, estimated_count, corrected_count,
-	estimated_energy, corrected_energy, flags, first_quality, last_quality`
-	statsCount = 24
+	estimated_energy, corrected_energy, flags, first_quality, last_quality,
+	reach_ns, head_until_ns, tail_since_ns, overlapping, spikes, jumps`
+	statsCount = 30
 )
 
 func (b *copyBuffer) stats(p *gold.Partial) {
@@ -85,6 +86,12 @@ func (b *copyBuffer) stats(p *gold.Partial) {
 	b.int8(int64(p.Flags))
 	b.int2(int16(p.FirstQuality))
 	b.int2(int16(p.LastQuality))
+	b.int8(p.Reach)
+	b.int8(p.HeadUntil)
+	b.int8(p.TailSince)
+	b.int8(int64(p.Overlaps))
+	b.int8(int64(p.Spikes))
+	b.int8(int64(p.Jumps))
 }
 
 // fields reads the columns of one row from left to right and remembers that
@@ -185,4 +192,10 @@ func (f *fields) stats(p *gold.Partial) {
 	p.Flags = reading.Rules(f.int8())
 	p.FirstQuality = reading.Quality(f.int2())
 	p.LastQuality = reading.Quality(f.int2())
+	p.Reach = f.int8()
+	p.HeadUntil = f.int8()
+	p.TailSince = f.int8()
+	p.Overlaps = uint64(f.int8())
+	p.Spikes = uint64(f.int8())
+	p.Jumps = uint64(f.int8())
 }

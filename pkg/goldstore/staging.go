@@ -49,6 +49,8 @@ ON CONFLICT (series_id, start, width) DO UPDATE SET
 	estimated_count = excluded.estimated_count, corrected_count = excluded.corrected_count,
 	estimated_energy = excluded.estimated_energy, corrected_energy = excluded.corrected_energy,
 	flags = excluded.flags, first_quality = excluded.first_quality, last_quality = excluded.last_quality,
+	reach_ns = excluded.reach_ns, head_until_ns = excluded.head_until_ns, tail_since_ns = excluded.tail_since_ns,
+	overlapping = excluded.overlapping, spikes = excluded.spikes, jumps = excluded.jumps,
 	epoch = excluded.epoch, revision = excluded.revision,
 	samples = excluded.samples, stamps = excluded.stamps, changed_at = excluded.changed_at
 WHERE base.revision = excluded.revision - 1

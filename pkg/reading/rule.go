@@ -11,9 +11,9 @@ import (
 // another rule.
 type Rule uint8
 
-// The registry. Rules up to TimeTooOld look at one reading and belong to
-// silver; Undecodable and Limit belong to ingest; the last ones look at
-// neighbours and belong to gold.
+// The registry. Undecodable and Limit belong to ingest; those that Gold reports
+// look at neighbours and belong to gold; the others look at one reading and
+// belong to silver.
 const (
 	Undecodable Rule = iota
 	Limit
@@ -25,12 +25,18 @@ const (
 	OutOfRange
 	TimeInFuture
 	TimeTooOld
+	Spike   // far from the other values of its base window
+	Stuck   // the value has not changed for too long
+	Gap     // further from the reading before than max_gap
+	Jump    // a rise of a register that no meter can have counted
+	Overlap // begins before a reading before it ends
 	ruleCount
 )
 
 var ruleNames = [ruleCount]string{
 	"undecodable", "limit", "missing_entity", "bad_identifier", "non_finite_value",
 	"unknown_unit", "unit_mismatch", "out_of_range", "time_in_future", "time_too_old",
+	"spike", "stuck", "gap", "jump", "overlap",
 }
 
 // String returns the rule's name as it stands in subjects and answers.
@@ -50,6 +56,10 @@ func ParseRule(name string) (Rule, bool) {
 	}
 	return 0, false
 }
+
+// Gold reports whether the rule looks at neighbours. Such a rule flags, it
+// never refuses.
+func (r Rule) Gold() bool { return r >= Spike && r <= Overlap }
 
 // Rules is a set of rules, one bit a number.
 type Rules uint64

@@ -114,7 +114,13 @@ type Statistics struct {
 	EstimatedEnergy float64 `protobuf:"fixed64,20,opt,name=estimated_energy,json=estimatedEnergy,proto3" json:"estimated_energy,omitempty"`
 	CorrectedEnergy float64 `protobuf:"fixed64,21,opt,name=corrected_energy,json=correctedEnergy,proto3" json:"corrected_energy,omitempty"`
 	// Union of the winners' flags, as a bit set over the rule registry.
-	Flags         uint64 `protobuf:"varint,22,opt,name=flags,proto3" json:"flags,omitempty"`
+	Flags uint64 `protobuf:"varint,22,opt,name=flags,proto3" json:"flags,omitempty"`
+	// Readings that begin before one before them ends.
+	Overlaps uint64 `protobuf:"varint,23,opt,name=overlaps,proto3" json:"overlaps,omitempty"`
+	// Readings far from the others of their base window.
+	Spikes uint64 `protobuf:"varint,24,opt,name=spikes,proto3" json:"spikes,omitempty"`
+	// Of the exchanges, those that an impossible rise was read as.
+	Jumps         uint64 `protobuf:"varint,25,opt,name=jumps,proto3" json:"jumps,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -303,6 +309,27 @@ func (x *Statistics) GetFlags() uint64 {
 	return 0
 }
 
+func (x *Statistics) GetOverlaps() uint64 {
+	if x != nil {
+		return x.Overlaps
+	}
+	return 0
+}
+
+func (x *Statistics) GetSpikes() uint64 {
+	if x != nil {
+		return x.Spikes
+	}
+	return 0
+}
+
+func (x *Statistics) GetJumps() uint64 {
+	if x != nil {
+		return x.Jumps
+	}
+	return 0
+}
+
 // GoldChange is one row of gold before and after a flush.
 type GoldChange struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -319,7 +346,10 @@ type GoldChange struct {
 	Cause    Cause `protobuf:"varint,7,opt,name=cause,proto3,enum=energy.v1.Cause" json:"cause,omitempty"`
 	// Whether the first or last reading of the row moved, which can change
 	// answers for the neighbouring windows.
-	EdgeMoved     bool `protobuf:"varint,8,opt,name=edge_moved,json=edgeMoved,proto3" json:"edge_moved,omitempty"`
+	EdgeMoved bool `protobuf:"varint,8,opt,name=edge_moved,json=edgeMoved,proto3" json:"edge_moved,omitempty"`
+	// Latest end of a reading of the row, before or after the flush, in Unix ns;
+	// 0 when none covers a span. Answers up to there can change.
+	ReachNs       int64 `protobuf:"varint,9,opt,name=reach_ns,json=reachNs,proto3" json:"reach_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -410,6 +440,13 @@ func (x *GoldChange) GetEdgeMoved() bool {
 	return false
 }
 
+func (x *GoldChange) GetReachNs() int64 {
+	if x != nil {
+		return x.ReachNs
+	}
+	return 0
+}
+
 // GoldChanges is a feed message of one flush, published on "gold.<p>".
 type GoldChanges struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -468,7 +505,7 @@ var File_energy_v1_gold_proto protoreflect.FileDescriptor
 
 const file_energy_v1_gold_proto_rawDesc = "" +
 	"\n" +
-	"\x14energy/v1/gold.proto\x12\tenergy.v1\x1a\x17energy/v1/columns.proto\"\x80\x05\n" +
+	"\x14energy/v1/gold.proto\x12\tenergy.v1\x1a\x17energy/v1/columns.proto\"\xca\x05\n" +
 	"\n" +
 	"Statistics\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x10\n" +
@@ -495,7 +532,10 @@ const file_energy_v1_gold_proto_rawDesc = "" +
 	"\x0fcorrected_count\x18\x13 \x01(\x04R\x0ecorrectedCount\x12)\n" +
 	"\x10estimated_energy\x18\x14 \x01(\x01R\x0festimatedEnergy\x12)\n" +
 	"\x10corrected_energy\x18\x15 \x01(\x01R\x0fcorrectedEnergy\x12\x14\n" +
-	"\x05flags\x18\x16 \x01(\x04R\x05flags\"\xaf\x02\n" +
+	"\x05flags\x18\x16 \x01(\x04R\x05flags\x12\x1a\n" +
+	"\boverlaps\x18\x17 \x01(\x04R\boverlaps\x12\x16\n" +
+	"\x06spikes\x18\x18 \x01(\x04R\x06spikes\x12\x14\n" +
+	"\x05jumps\x18\x19 \x01(\x04R\x05jumps\"\xca\x02\n" +
 	"\n" +
 	"GoldChange\x12,\n" +
 	"\x06series\x18\x01 \x01(\v2\x14.energy.v1.SeriesKeyR\x06series\x12\x19\n" +
@@ -506,7 +546,8 @@ const file_energy_v1_gold_proto_rawDesc = "" +
 	"\brevision\x18\x06 \x01(\x03R\brevision\x12&\n" +
 	"\x05cause\x18\a \x01(\x0e2\x10.energy.v1.CauseR\x05cause\x12\x1d\n" +
 	"\n" +
-	"edge_moved\x18\b \x01(\bR\tedgeMoved\"N\n" +
+	"edge_moved\x18\b \x01(\bR\tedgeMoved\x12\x19\n" +
+	"\breach_ns\x18\t \x01(\x03R\areachNs\"N\n" +
 	"\vGoldChanges\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x03R\x02id\x12/\n" +
 	"\achanges\x18\x02 \x03(\v2\x15.energy.v1.GoldChangeR\achanges*g\n" +

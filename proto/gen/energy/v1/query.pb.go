@@ -523,7 +523,20 @@ type Aggregate struct {
 	// Whether the window ends after the series' last reading, so that the next
 	// reading will account for the time from that reading on. Only of registers
 	// and of gauges that are integrated linearly or by steps.
-	EdgeOpen      bool `protobuf:"varint,13,opt,name=edge_open,json=edgeOpen,proto3" json:"edge_open,omitempty"`
+	EdgeOpen bool `protobuf:"varint,13,opt,name=edge_open,json=edgeOpen,proto3" json:"edge_open,omitempty"`
+	// Rules that flagged readings of the window, by their numbers.
+	Flags []*FlagCount `protobuf:"bytes,30,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Share of the readings that are estimated, and of the energy or advance that
+	// rests on them, 0 to 1; absent where there are no readings, or no energy.
+	// A share of energies of both signs, which tells nothing, is absent too.
+	EstimatedShare       *float64 `protobuf:"fixed64,31,opt,name=estimated_share,json=estimatedShare,proto3,oneof" json:"estimated_share,omitempty"`
+	EstimatedEnergyShare *float64 `protobuf:"fixed64,32,opt,name=estimated_energy_share,json=estimatedEnergyShare,proto3,oneof" json:"estimated_energy_share,omitempty"`
+	// The same of readings that were corrected.
+	CorrectedShare       *float64 `protobuf:"fixed64,33,opt,name=corrected_share,json=correctedShare,proto3,oneof" json:"corrected_share,omitempty"`
+	CorrectedEnergyShare *float64 `protobuf:"fixed64,34,opt,name=corrected_energy_share,json=correctedEnergyShare,proto3,oneof" json:"corrected_energy_share,omitempty"`
+	// Mean power over the whole window: its energy or advance over its width, in
+	// the power unit; absent where the metric has no energy or nothing is known.
+	MeanPower     *float64 `protobuf:"fixed64,35,opt,name=mean_power,json=meanPower,proto3,oneof" json:"mean_power,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -649,6 +662,103 @@ func (x *Aggregate) GetEdgeOpen() bool {
 	return false
 }
 
+func (x *Aggregate) GetFlags() []*FlagCount {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *Aggregate) GetEstimatedShare() float64 {
+	if x != nil && x.EstimatedShare != nil {
+		return *x.EstimatedShare
+	}
+	return 0
+}
+
+func (x *Aggregate) GetEstimatedEnergyShare() float64 {
+	if x != nil && x.EstimatedEnergyShare != nil {
+		return *x.EstimatedEnergyShare
+	}
+	return 0
+}
+
+func (x *Aggregate) GetCorrectedShare() float64 {
+	if x != nil && x.CorrectedShare != nil {
+		return *x.CorrectedShare
+	}
+	return 0
+}
+
+func (x *Aggregate) GetCorrectedEnergyShare() float64 {
+	if x != nil && x.CorrectedEnergyShare != nil {
+		return *x.CorrectedEnergyShare
+	}
+	return 0
+}
+
+func (x *Aggregate) GetMeanPower() float64 {
+	if x != nil && x.MeanPower != nil {
+		return *x.MeanPower
+	}
+	return 0
+}
+
+// FlagCount is a rule that flagged readings of a window.
+type FlagCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the rule.
+	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Readings that it flagged; absent where they are not counted.
+	Count         *uint64 `protobuf:"varint,2,opt,name=count,proto3,oneof" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlagCount) Reset() {
+	*x = FlagCount{}
+	mi := &file_energy_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlagCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlagCount) ProtoMessage() {}
+
+func (x *FlagCount) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlagCount.ProtoReflect.Descriptor instead.
+func (*FlagCount) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FlagCount) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *FlagCount) GetCount() uint64 {
+	if x != nil && x.Count != nil {
+		return *x.Count
+	}
+	return 0
+}
+
 type QueryAggregatesResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Series        *SeriesKey             `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
@@ -662,7 +772,7 @@ type QueryAggregatesResponse struct {
 
 func (x *QueryAggregatesResponse) Reset() {
 	*x = QueryAggregatesResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[6]
+	mi := &file_energy_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +784,7 @@ func (x *QueryAggregatesResponse) String() string {
 func (*QueryAggregatesResponse) ProtoMessage() {}
 
 func (x *QueryAggregatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[6]
+	mi := &file_energy_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +797,7 @@ func (x *QueryAggregatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAggregatesResponse.ProtoReflect.Descriptor instead.
 func (*QueryAggregatesResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *QueryAggregatesResponse) GetSeries() *SeriesKey {
@@ -734,7 +844,7 @@ type GetLatestRequest struct {
 
 func (x *GetLatestRequest) Reset() {
 	*x = GetLatestRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[7]
+	mi := &file_energy_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -746,7 +856,7 @@ func (x *GetLatestRequest) String() string {
 func (*GetLatestRequest) ProtoMessage() {}
 
 func (x *GetLatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[7]
+	mi := &file_energy_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -759,7 +869,7 @@ func (x *GetLatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLatestRequest.ProtoReflect.Descriptor instead.
 func (*GetLatestRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetLatestRequest) GetSelector() *Selector {
@@ -785,7 +895,7 @@ type GetLatestResponse struct {
 
 func (x *GetLatestResponse) Reset() {
 	*x = GetLatestResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[8]
+	mi := &file_energy_v1_query_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -797,7 +907,7 @@ func (x *GetLatestResponse) String() string {
 func (*GetLatestResponse) ProtoMessage() {}
 
 func (x *GetLatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[8]
+	mi := &file_energy_v1_query_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -810,7 +920,7 @@ func (x *GetLatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLatestResponse.ProtoReflect.Descriptor instead.
 func (*GetLatestResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetLatestResponse) GetSeries() *SeriesKey {
@@ -868,7 +978,7 @@ type WatchAggregatesRequest struct {
 
 func (x *WatchAggregatesRequest) Reset() {
 	*x = WatchAggregatesRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[9]
+	mi := &file_energy_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +990,7 @@ func (x *WatchAggregatesRequest) String() string {
 func (*WatchAggregatesRequest) ProtoMessage() {}
 
 func (x *WatchAggregatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[9]
+	mi := &file_energy_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1003,7 @@ func (x *WatchAggregatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAggregatesRequest.ProtoReflect.Descriptor instead.
 func (*WatchAggregatesRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *WatchAggregatesRequest) GetSelector() *Selector {
@@ -935,7 +1045,7 @@ type WatchAggregatesResponse struct {
 
 func (x *WatchAggregatesResponse) Reset() {
 	*x = WatchAggregatesResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[10]
+	mi := &file_energy_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1057,7 @@ func (x *WatchAggregatesResponse) String() string {
 func (*WatchAggregatesResponse) ProtoMessage() {}
 
 func (x *WatchAggregatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[10]
+	mi := &file_energy_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1070,7 @@ func (x *WatchAggregatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAggregatesResponse.ProtoReflect.Descriptor instead.
 func (*WatchAggregatesResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WatchAggregatesResponse) GetSeries() *SeriesKey {
@@ -1013,7 +1123,7 @@ type GetPipelineStatusRequest struct {
 
 func (x *GetPipelineStatusRequest) Reset() {
 	*x = GetPipelineStatusRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[11]
+	mi := &file_energy_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1135,7 @@ func (x *GetPipelineStatusRequest) String() string {
 func (*GetPipelineStatusRequest) ProtoMessage() {}
 
 func (x *GetPipelineStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[11]
+	mi := &file_energy_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1148,7 @@ func (x *GetPipelineStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetPipelineStatusRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 // StreamStatus is the state of one stream of the broker.
@@ -1056,7 +1166,7 @@ type StreamStatus struct {
 
 func (x *StreamStatus) Reset() {
 	*x = StreamStatus{}
-	mi := &file_energy_v1_query_proto_msgTypes[12]
+	mi := &file_energy_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1068,7 +1178,7 @@ func (x *StreamStatus) String() string {
 func (*StreamStatus) ProtoMessage() {}
 
 func (x *StreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[12]
+	mi := &file_energy_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1081,7 +1191,7 @@ func (x *StreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatus.ProtoReflect.Descriptor instead.
 func (*StreamStatus) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StreamStatus) GetName() string {
@@ -1148,7 +1258,7 @@ type StageStatus struct {
 
 func (x *StageStatus) Reset() {
 	*x = StageStatus{}
-	mi := &file_energy_v1_query_proto_msgTypes[13]
+	mi := &file_energy_v1_query_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1160,7 +1270,7 @@ func (x *StageStatus) String() string {
 func (*StageStatus) ProtoMessage() {}
 
 func (x *StageStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[13]
+	mi := &file_energy_v1_query_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1173,7 +1283,7 @@ func (x *StageStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageStatus.ProtoReflect.Descriptor instead.
 func (*StageStatus) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *StageStatus) GetStage() string {
@@ -1245,7 +1355,7 @@ type GetPipelineStatusResponse struct {
 
 func (x *GetPipelineStatusResponse) Reset() {
 	*x = GetPipelineStatusResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[14]
+	mi := &file_energy_v1_query_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1257,7 +1367,7 @@ func (x *GetPipelineStatusResponse) String() string {
 func (*GetPipelineStatusResponse) ProtoMessage() {}
 
 func (x *GetPipelineStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[14]
+	mi := &file_energy_v1_query_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1270,7 +1380,7 @@ func (x *GetPipelineStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetPipelineStatusResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetPipelineStatusResponse) GetStreams() []*StreamStatus {
@@ -1326,7 +1436,7 @@ type QuarantineCount struct {
 
 func (x *QuarantineCount) Reset() {
 	*x = QuarantineCount{}
-	mi := &file_energy_v1_query_proto_msgTypes[15]
+	mi := &file_energy_v1_query_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +1448,7 @@ func (x *QuarantineCount) String() string {
 func (*QuarantineCount) ProtoMessage() {}
 
 func (x *QuarantineCount) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[15]
+	mi := &file_energy_v1_query_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +1461,7 @@ func (x *QuarantineCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineCount.ProtoReflect.Descriptor instead.
 func (*QuarantineCount) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *QuarantineCount) GetStage() string {
@@ -1404,7 +1514,7 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\x120\n" +
 	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x12)\n" +
-	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\"\xd1\x04\n" +
+	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\"\xe0\a\n" +
 	"\tAggregate\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x125\n" +
@@ -1422,11 +1532,27 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\vlast_change\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"lastChange\x124\n" +
 	"\x13interpolated_energy\x18\f \x01(\x01H\x03R\x12interpolatedEnergy\x88\x01\x01\x12\x1b\n" +
-	"\tedge_open\x18\r \x01(\bR\bedgeOpenB\a\n" +
+	"\tedge_open\x18\r \x01(\bR\bedgeOpen\x12*\n" +
+	"\x05flags\x18\x1e \x03(\v2\x14.energy.v1.FlagCountR\x05flags\x12,\n" +
+	"\x0festimated_share\x18\x1f \x01(\x01H\x04R\x0eestimatedShare\x88\x01\x01\x129\n" +
+	"\x16estimated_energy_share\x18  \x01(\x01H\x05R\x14estimatedEnergyShare\x88\x01\x01\x12,\n" +
+	"\x0fcorrected_share\x18! \x01(\x01H\x06R\x0ecorrectedShare\x88\x01\x01\x129\n" +
+	"\x16corrected_energy_share\x18\" \x01(\x01H\aR\x14correctedEnergyShare\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"mean_power\x18# \x01(\x01H\bR\tmeanPower\x88\x01\x01B\a\n" +
 	"\x05_meanB\x0f\n" +
 	"\r_completenessB\a\n" +
 	"\x05_peakB\x16\n" +
-	"\x14_interpolated_energy\"\xe2\x01\n" +
+	"\x14_interpolated_energyB\x12\n" +
+	"\x10_estimated_shareB\x19\n" +
+	"\x17_estimated_energy_shareB\x12\n" +
+	"\x10_corrected_shareB\x19\n" +
+	"\x17_corrected_energy_shareB\r\n" +
+	"\v_mean_power\"D\n" +
+	"\tFlagCount\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
+	"\x05count\x18\x02 \x01(\x04H\x00R\x05count\x88\x01\x01B\b\n" +
+	"\x06_count\"\xe2\x01\n" +
 	"\x17QueryAggregatesResponse\x12,\n" +
 	"\x06series\x18\x01 \x01(\v2\x14.energy.v1.SeriesKeyR\x06series\x12#\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x0f.energy.v1.KindR\x04kind\x12\x1f\n" +
@@ -1528,7 +1654,7 @@ func file_energy_v1_query_proto_rawDescGZIP() []byte {
 }
 
 var file_energy_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_energy_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_energy_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_energy_v1_query_proto_goTypes = []any{
 	(Kind)(0),                         // 0: energy.v1.Kind
 	(CalendarUnit)(0),                 // 1: energy.v1.CalendarUnit
@@ -1538,71 +1664,73 @@ var file_energy_v1_query_proto_goTypes = []any{
 	(*Window)(nil),                    // 5: energy.v1.Window
 	(*QueryAggregatesRequest)(nil),    // 6: energy.v1.QueryAggregatesRequest
 	(*Aggregate)(nil),                 // 7: energy.v1.Aggregate
-	(*QueryAggregatesResponse)(nil),   // 8: energy.v1.QueryAggregatesResponse
-	(*GetLatestRequest)(nil),          // 9: energy.v1.GetLatestRequest
-	(*GetLatestResponse)(nil),         // 10: energy.v1.GetLatestResponse
-	(*WatchAggregatesRequest)(nil),    // 11: energy.v1.WatchAggregatesRequest
-	(*WatchAggregatesResponse)(nil),   // 12: energy.v1.WatchAggregatesResponse
-	(*GetPipelineStatusRequest)(nil),  // 13: energy.v1.GetPipelineStatusRequest
-	(*StreamStatus)(nil),              // 14: energy.v1.StreamStatus
-	(*StageStatus)(nil),               // 15: energy.v1.StageStatus
-	(*GetPipelineStatusResponse)(nil), // 16: energy.v1.GetPipelineStatusResponse
-	(*QuarantineCount)(nil),           // 17: energy.v1.QuarantineCount
-	(*SeriesKey)(nil),                 // 18: energy.v1.SeriesKey
-	(*durationpb.Duration)(nil),       // 19: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 20: google.protobuf.Timestamp
-	(*Statistics)(nil),                // 21: energy.v1.Statistics
-	(Quality)(0),                      // 22: energy.v1.Quality
+	(*FlagCount)(nil),                 // 8: energy.v1.FlagCount
+	(*QueryAggregatesResponse)(nil),   // 9: energy.v1.QueryAggregatesResponse
+	(*GetLatestRequest)(nil),          // 10: energy.v1.GetLatestRequest
+	(*GetLatestResponse)(nil),         // 11: energy.v1.GetLatestResponse
+	(*WatchAggregatesRequest)(nil),    // 12: energy.v1.WatchAggregatesRequest
+	(*WatchAggregatesResponse)(nil),   // 13: energy.v1.WatchAggregatesResponse
+	(*GetPipelineStatusRequest)(nil),  // 14: energy.v1.GetPipelineStatusRequest
+	(*StreamStatus)(nil),              // 15: energy.v1.StreamStatus
+	(*StageStatus)(nil),               // 16: energy.v1.StageStatus
+	(*GetPipelineStatusResponse)(nil), // 17: energy.v1.GetPipelineStatusResponse
+	(*QuarantineCount)(nil),           // 18: energy.v1.QuarantineCount
+	(*SeriesKey)(nil),                 // 19: energy.v1.SeriesKey
+	(*durationpb.Duration)(nil),       // 20: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
+	(*Statistics)(nil),                // 22: energy.v1.Statistics
+	(Quality)(0),                      // 23: energy.v1.Quality
 }
 var file_energy_v1_query_proto_depIdxs = []int32{
 	2,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
-	18, // 1: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
+	19, // 1: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
 	0,  // 2: energy.v1.ListSeriesResponse.kind:type_name -> energy.v1.Kind
-	19, // 3: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
-	19, // 4: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
+	20, // 3: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
+	20, // 4: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
 	1,  // 5: energy.v1.Window.calendar:type_name -> energy.v1.CalendarUnit
 	2,  // 6: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
-	20, // 7: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
-	20, // 8: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
+	21, // 7: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
+	21, // 8: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
 	5,  // 9: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
-	20, // 10: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
-	20, // 11: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
-	21, // 12: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
-	20, // 13: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
-	20, // 14: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
-	18, // 15: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 16: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 17: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	2,  // 18: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
-	18, // 19: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 20: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
-	20, // 21: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
-	22, // 22: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
-	20, // 23: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
-	2,  // 24: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
-	5,  // 25: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
-	18, // 26: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 27: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 28: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	19, // 29: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	14, // 30: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	15, // 31: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	17, // 32: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	3,  // 33: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	6,  // 34: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	9,  // 35: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	11, // 36: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	13, // 37: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	4,  // 38: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	8,  // 39: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	10, // 40: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	12, // 41: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	16, // 42: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	38, // [38:43] is the sub-list for method output_type
-	33, // [33:38] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	21, // 10: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
+	21, // 11: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
+	22, // 12: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
+	21, // 13: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
+	21, // 14: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
+	8,  // 15: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
+	19, // 16: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 17: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
+	7,  // 18: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	2,  // 19: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
+	19, // 20: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 21: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
+	21, // 22: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
+	23, // 23: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
+	21, // 24: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
+	2,  // 25: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
+	5,  // 26: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
+	19, // 27: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 28: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
+	7,  // 29: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	20, // 30: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	15, // 31: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	16, // 32: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	18, // 33: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	3,  // 34: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	6,  // 35: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	10, // 36: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	12, // 37: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	14, // 38: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	4,  // 39: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	9,  // 40: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	11, // 41: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	13, // 42: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	17, // 43: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	39, // [39:44] is the sub-list for method output_type
+	34, // [34:39] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }
@@ -1618,13 +1746,14 @@ func file_energy_v1_query_proto_init() {
 		(*Window_Calendar)(nil),
 	}
 	file_energy_v1_query_proto_msgTypes[5].OneofWrappers = []any{}
+	file_energy_v1_query_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_energy_v1_query_proto_rawDesc), len(file_energy_v1_query_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   16,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
