@@ -21,11 +21,13 @@ const (
 	qualityField
 	revisionField
 	lengthField
+	exchangeField
 	fields
 )
 
 var fieldNames = [fields]string{
 	"", "entity_id", "metric", "time", "value", "unit", "quality", "revision", "length",
+	"exchange_start",
 }
 
 // fieldOf returns the field of a member's name.
@@ -47,6 +49,8 @@ func fieldOf(name []byte) field {
 		return revisionField
 	case "length":
 		return lengthField
+	case "exchange_start":
+		return exchangeField
 	}
 	return noField
 }
@@ -77,6 +81,12 @@ func (d *Decoder) reading(m *members) (r reading.Reading, err error) {
 	}
 	if r.Value, err = d.value(m.tokens[valueField], r.Quality); err != nil {
 		return r, err
+	}
+	if t := m.tokens[exchangeField]; t.kind != absent {
+		r.Exchange = true
+		if r.ExchangeStart, err = d.number(t, exchangeField); err != nil {
+			return r, err
+		}
 	}
 	if r.Revision, err = d.revision(m.tokens[revisionField]); err != nil {
 		return r, err
@@ -153,17 +163,24 @@ func (d *Decoder) time(t token) (ns int64, err error) {
 
 // value returns the value, which only a withdrawn reading may lack.
 func (d *Decoder) value(t token, q reading.Quality) (float64, error) {
-	switch t.kind {
-	case absent:
-		if q == reading.Withdrawn {
-			return 0, nil
-		}
+	switch {
+	case t.kind != absent:
+		return d.number(t, valueField)
+	case q == reading.Withdrawn:
+		return 0, nil
+	default:
 		return 0, errors.New("value: missing; give a number, or quality withdrawn to take a reading back")
+	}
+}
+
+// number returns a number, which may stand in quotes and be no finite one.
+func (d *Decoder) number(t token, f field) (float64, error) {
+	switch t.kind {
 	case number:
 		v, _ := parseFloat(t.raw)
 		return v, nil
 	case text, escaped:
-		b, err := d.resolve(t, fieldNames[valueField])
+		b, err := d.resolve(t, fieldNames[f])
 		if err != nil {
 			return 0, err
 		}
@@ -173,10 +190,10 @@ func (d *Decoder) value(t token, q reading.Quality) (float64, error) {
 		if v, ok := parseNonFinite(b); ok {
 			return v, nil
 		}
-		return 0, fmt.Errorf("value: %s is no number; "+
-			"write it with a decimal point and nothing else, such as 12.5", excerpt(b))
+		return 0, fmt.Errorf("%s: %s is no number; "+
+			"write it with a decimal point and nothing else, such as 12.5", fieldNames[f], excerpt(b))
 	default:
-		return 0, mistyped(fieldNames[valueField], t, "a number")
+		return 0, mistyped(fieldNames[f], t, "a number")
 	}
 }
 

@@ -36,7 +36,7 @@ func (f Format) String() string {
 // A Content-Type of SenML, NDJSON or protobuf decides. Protobuf's parameter
 // proto or messageType names the message; any message but energy.v1.Reading
 // and energy.v1.ReadingBatch is Unknown. Without the parameter the payload is
-// a Reading if a field numbered 2 to 8 stands in it, otherwise a batch: a
+// a Reading if a field numbered 2 to 9 stands in it, otherwise a batch: a
 // batch has field 1 only, and a Reading cannot do without field 3, its time.
 //
 // JSON is SenML where it is an array whose first element is an object with a

@@ -15,6 +15,7 @@ import (
 var objects = []string{
 	`{"entity_id":"m1","metric":"p","time":"2026-01-31T12:00:00Z","value":12.5,"unit":"kWh","quality":"actual"}`,
 	`{"entity":"m1","metric":"p","ts":1769860800.5,"value":"-1e-3","revision":7,"length":"PT15M"}`,
+	`{"entity":"m1","metric":"e","ts":1769860800,"value":99998.5,"exchange_start":"0.5"}`,
 	`{"timestamp":"1769860800123","value":"NaN","length":900,"x":{"y":[1,{"z":null}]},"quality":null}`,
 	`{"ts":0,"value":1,"value":[],"entity":"\ud83d\ude00\n","unit":"m³"}`,
 	`{"quality":"withdrawn","time":"1969-12-31 23:59:59.999999999+01:30"}`,
@@ -116,7 +117,7 @@ func TestJSONEqualsEncodingJSON(t *testing.T) {
 		}),
 	)
 	names := rapid.SampledFrom([]string{
-		"entity_id", "entity", "metric", "time", "ts", "timestamp", "value", "unit", "quality", "revision", "length", "x", "Value",
+		"entity_id", "entity", "metric", "time", "ts", "timestamp", "value", "unit", "quality", "revision", "length", "exchange_start", "x", "Value",
 		`\u0075nit`,
 	})
 	rapid.Check(t, func(t *rapid.T) {

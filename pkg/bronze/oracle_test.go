@@ -57,6 +57,10 @@ func jsonOracle(payload []byte) (r reading.Reading, unknown int, v verdict) {
 	at("quality", func(value any) verdict { return oracleQuality(value, &r.Quality) })
 	at("value", func(value any) verdict { return oracleValue(value, &r.Value) })
 	at("revision", func(value any) verdict { return oracleRevision(value, &r.Revision) })
+	at("exchange_start", func(value any) verdict {
+		r.Exchange = true
+		return oracleValue(value, &r.ExchangeStart)
+	})
 	at("length", func(value any) verdict { return oracleLength(value, &r.Length) })
 	_, timed := members["time"]
 	_, valued := members["value"]
@@ -83,6 +87,7 @@ func membersOf(payload []byte) (members map[string]any, unknown int, duplicates 
 	canonical := map[string]string{
 		"entity_id": "entity_id", "entity": "entity_id", "metric": "metric", "time": "time", "timestamp": "time",
 		"ts": "time", "value": "value", "unit": "unit", "quality": "quality", "revision": "revision", "length": "length",
+		"exchange_start": "exchange_start",
 	}
 	decoder := json.NewDecoder(bytes.NewReader(payload))
 	decoder.UseNumber()

@@ -23,11 +23,13 @@ const (
 	protoQuality
 	protoRevision
 	protoLength
-	lastField = protoLength
+	protoExchange
+	lastField = protoExchange
 )
 
 var protoNames = [...]string{
 	"", "entity_id (1)", "metric (2)", "time (3)", "value (4)", "unit (5)", "quality (6)", "revision (7)", "length (8)",
+	"exchange_start (9)",
 }
 
 var errMalformed = errors.New("the bytes are no protobuf message: cut short or damaged; serialize an energy.v1.Reading")
@@ -37,10 +39,10 @@ var errMalformed = errors.New("the bytes are no protobuf message: cut short or d
 type message struct {
 	entity, metric, unit []byte
 	time, length         span
-	value                float64
+	value, exchangeStart float64
 	revision             uint64
 	quality              int32
-	timed                bool
+	timed, exchange      bool
 	unknown              int
 }
 
@@ -114,6 +116,7 @@ func (d *Decoder) readingOf(m *message) (r reading.Reading, err error) {
 	r.Metric = d.name(metricField, m.metric)
 	r.Unit = d.name(unitField, m.unit)
 	r.Value, r.Revision = m.value, m.revision
+	r.Exchange, r.ExchangeStart = m.exchange, m.exchangeStart
 	return r, nil
 }
 
@@ -181,6 +184,7 @@ var wireTypes = [...]protowire.Type{
 	protoQuality:  protowire.VarintType,
 	protoRevision: protowire.VarintType,
 	protoLength:   protowire.BytesType,
+	protoExchange: protowire.Fixed64Type,
 }
 
 // field reads the known field at the beginning of b and returns its size.
@@ -198,9 +202,10 @@ func (m *message) field(number protowire.Number, b []byte) (n int, err error) {
 	case protoLength:
 		n, err = m.span(b, &m.length, number)
 	case protoValue:
-		var bits uint64
-		bits, n = protowire.ConsumeFixed64(b)
-		m.value = math.Float64frombits(bits)
+		m.value, n = consumeDouble(b)
+	case protoExchange:
+		m.exchange = true
+		m.exchangeStart, n = consumeDouble(b)
 	case protoQuality:
 		var v uint64
 		v, n = protowire.ConsumeVarint(b)
@@ -212,6 +217,12 @@ func (m *message) field(number protowire.Number, b []byte) (n int, err error) {
 		return 0, errMalformed
 	}
 	return n, err
+}
+
+// consumeDouble reads a double field.
+func consumeDouble(b []byte) (float64, int) {
+	bits, n := protowire.ConsumeFixed64(b)
+	return math.Float64frombits(bits), n
 }
 
 // consumeText reads a string field.

@@ -48,6 +48,12 @@ func TestDecodeProtobuf(t *testing.T) {
 		Length: 15 * time.Minute, Quality: reading.Actual,
 	}
 	one := marshal(t, sample("m1", 12.5))
+	exchange := sample("m1", 12.5)
+	exchange.ExchangeStart = new(0.5)
+	if got, _ := decode(t, "", marshal(t, exchange)); len(got) != 1 || !got[0].Reading.Exchange ||
+		got[0].Reading.ExchangeStart != 0.5 {
+		t.Errorf("an exchange is read as %+v", got)
+	}
 	batch := marshal(t, &energyv1.ReadingBatch{Readings: []*energyv1.Reading{sample("m1", 12.5), sample("m1", 12.5)}})
 	for name, c := range map[string]struct {
 		contentType string
@@ -131,7 +137,7 @@ func TestDamagedBatch(t *testing.T) {
 	if summary(got) != "12.5 !"+string(rest) {
 		t.Errorf("a batch cut short: %+v", got)
 	}
-	got, unknown := decode(t, protobufBatch, append([]byte{0x08, 1, 0x48, 1}, whole...))
+	got, unknown := decode(t, protobufBatch, append([]byte{0x08, 1, 0x50, 1}, whole...))
 	if summary(got) != "!\x08\x01 12.5" || unknown != 1 {
 		t.Errorf("readings as varint, then an unknown field: %d, %+v", unknown, got)
 	}
@@ -169,7 +175,7 @@ func sameReading(t interface{ Fatalf(string, ...any) }, got outcome, unknown int
 	var m energyv1.Reading
 	err := proto.Unmarshal(payload, &m)
 	want, valid := expected(&m)
-	mistyped, fields := unknownFields(m.ProtoReflect(), 8)
+	mistyped, fields := unknownFields(m.ProtoReflect(), 9)
 	for _, inner := range []proto.Message{m.GetTime(), m.GetLength()} {
 		if inner.ProtoReflect().IsValid() {
 			wrong, n := unknownFields(inner.ProtoReflect(), 2)
@@ -212,14 +218,16 @@ func expected(m *energyv1.Reading) (reading.Reading, bool) {
 	return reading.Reading{
 		EntityID: m.EntityId, Metric: m.Metric, Unit: m.Unit, Time: at.UnixNano(), Value: m.Value,
 		Revision: m.Revision, Length: length, Quality: reading.Quality(m.Quality),
+		Exchange: m.ExchangeStart != nil, ExchangeStart: m.GetExchangeStart(),
 	}, valid
 }
 
 func sameBits(a, b reading.Reading) bool {
-	if math.Float64bits(a.Value) != math.Float64bits(b.Value) {
+	if math.Float64bits(a.Value) != math.Float64bits(b.Value) ||
+		math.Float64bits(a.ExchangeStart) != math.Float64bits(b.ExchangeStart) {
 		return false
 	}
-	a.Value, b.Value = 0, 0
+	a.Value, b.Value, a.ExchangeStart, b.ExchangeStart = 0, 0, 0, 0
 	return a == b
 }
 
@@ -291,7 +299,7 @@ func TestProtobufEqualsUnmarshal(t *testing.T) {
 
 // wireField draws a field, mostly of energy.v1.Reading and of the right type.
 func wireField(depth int) *rapid.Generator[[]byte] {
-	types := []protowire.Type{2, 2, 2, 1, 2, 0, 0, 2, 0, 5, 3, 2}
+	types := []protowire.Type{2, 2, 2, 1, 2, 0, 0, 2, 1, 0, 5, 3, 2}
 	if depth > 0 {
 		types = []protowire.Type{0, 0, 0, 5}
 	}

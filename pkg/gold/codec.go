@@ -37,6 +37,7 @@ const (
 
 	bitRejected = 1 << 0
 	bitWaived   = 1 << 1
+	bitExchange = 1 << 2
 )
 
 // ErrCorrupt is returned when bytes are not an encoding of versions.
@@ -105,6 +106,8 @@ var columns = [...]column{
 	{func(v *Version) uint64 { return uint64(v.Flags) },
 		func(v *Version, x uint64) { v.Flags = reading.Rules(x) }},
 	{judgementBits, setJudgementBits},
+	{func(v *Version) uint64 { return math.Float64bits(v.ExchangeStart) },
+		func(v *Version, x uint64) { v.ExchangeStart = math.Float64frombits(x) }},
 }
 
 func judgementBits(v *Version) (bits uint64) {
@@ -114,11 +117,14 @@ func judgementBits(v *Version) (bits uint64) {
 	if v.Waived {
 		bits |= bitWaived
 	}
+	if v.Exchange {
+		bits |= bitExchange
+	}
 	return bits
 }
 
 func setJudgementBits(v *Version, bits uint64) {
-	v.Rejected, v.Waived = bits&bitRejected != 0, bits&bitWaived != 0
+	v.Rejected, v.Waived, v.Exchange = bits&bitRejected != 0, bits&bitWaived != 0, bits&bitExchange != 0
 }
 
 func appendTimes(b []byte, start int64, versions []Version) []byte {

@@ -27,6 +27,7 @@ func anyVersion() *rapid.Generator[gold.Version] {
 			Flags:    reading.Rules(rapid.Uint64().Draw(t, "flags")),
 			Epoch:    rapid.Uint64().Draw(t, "epoch"),
 			Quality:  reading.Quality(rapid.IntRange(0, 4).Draw(t, "quality")),
+			Exchange: rapid.Bool().Draw(t, "exchange"), ExchangeStart: rapid.Float64().Draw(t, "start"),
 			Rejected: rapid.Bool().Draw(t, "rejected"),
 			Waived:   rapid.Bool().Draw(t, "waived"),
 			Stamp: reading.Stamp{
@@ -102,7 +103,7 @@ func TestGoldenBytes(t *testing.T) {
 		2, 0, // revision
 		2, 0x80, 0xb0, 0x9d, 0xc2, 0xdf, 0x1, // length
 		2, 1, // epoch
-		2, 0, 2, 0, // flags, judgement
+		2, 0, 2, 0, 2, 0, // flags, judgement, exchange start
 	}
 	if !bytes.Equal(samples, wantSamples) {
 		t.Errorf("samples are\n%#v, want\n%#v", samples, wantSamples)

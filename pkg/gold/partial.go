@@ -27,7 +27,7 @@ type Partial struct {
 	Covered         time.Duration
 	Gaps            uint64 // pairs further apart than max_gap
 	Resets          uint64 // falls read as a reset to zero or a rollover
-	Exchanges       uint64 // falls and jumps read as an exchange of the meter
+	Exchanges       uint64 // of the meter: recorded, or falls and jumps read as one
 	EstimatedCount  uint64
 	CorrectedCount  uint64
 	EstimatedEnergy float64
@@ -56,7 +56,9 @@ func (p *Partial) Mean() (mean float64, ok bool) {
 	return p.Sum / float64(p.Count), true
 }
 
-// Of returns the statistics of a single winner.
+// Of returns the statistics of a single winner. One that records an exchange
+// of the meter is first the final index of the old one, then the start index of
+// the new one.
 func Of(m *catalog.Metric, v *Version) Partial {
 	p := Partial{
 		Count: 1,
@@ -67,6 +69,10 @@ func Of(m *catalog.Metric, v *Version) Partial {
 		FirstQuality: v.Quality, LastQuality: v.Quality,
 	}
 	switch {
+	case m.Kind == catalog.Register && v.Exchange:
+		// The record takes the place of a pair that no rule explains: what comes
+		// before goes up to the final index, what comes after on from the start.
+		p.Last, p.Exchanges = v.ExchangeStart, 1
 	case m.Kind == catalog.Interval:
 		p.Energy, p.Covered = v.Value, v.Length
 	case m.Integrate == catalog.Mean:

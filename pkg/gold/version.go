@@ -30,12 +30,16 @@ type Version struct {
 	Value    float64       // in the series' unit; finite, never −0
 	Revision uint64        // producer's revision
 	Length   time.Duration // span that the value covers; 0 for a value at an instant
-	Flags    reading.Rules // rules that fired without rejecting
-	Epoch    uint64        // catalogue epoch of the judgement
-	Quality  reading.Quality
-	Rejected bool // the judgement takes the reading out
-	Waived   bool // the judgement rests on a waiver
-	Stamp    reading.Stamp
+	// ExchangeStart is the index that the new meter starts from; 0 unless
+	// Exchange.
+	ExchangeStart float64
+	Flags         reading.Rules // rules that fired without rejecting
+	Epoch         uint64        // catalogue epoch of the judgement
+	Quality       reading.Quality
+	Rejected      bool // the judgement takes the reading out
+	Waived        bool // the judgement rests on a waiver
+	Exchange      bool // the meter was exchanged: Value is the final index of the old one
+	Stamp         reading.Stamp
 }
 
 // Compare orders versions by event time, then by content and judgement, stamps
@@ -49,6 +53,8 @@ func Compare(v, w *Version) int {
 		cmp.Compare(v.Revision, w.Revision),
 		cmp.Compare(math.Float64bits(v.Value), math.Float64bits(w.Value)),
 		cmp.Compare(v.Length, w.Length),
+		compareBool(v.Exchange, w.Exchange),
+		cmp.Compare(math.Float64bits(v.ExchangeStart), math.Float64bits(w.ExchangeStart)),
 		cmp.Compare(v.Epoch, w.Epoch),
 		cmp.Compare(v.Flags, w.Flags),
 		compareBool(v.Rejected, w.Rejected),
@@ -61,6 +67,7 @@ func Compare(v, w *Version) int {
 func Normalize(versions []Version) []Version {
 	for i := range versions {
 		versions[i].Value += 0 // −0 is stored as 0
+		versions[i].ExchangeStart += 0
 	}
 	slices.SortFunc(versions, func(v, w Version) int {
 		return cmp.Or(Compare(&v, &w), v.Stamp.Compare(w.Stamp))

@@ -24,7 +24,7 @@ type row struct {
 }
 
 const (
-	versionBytes = 80  // of a gold.Version
+	versionBytes = 88  // of a gold.Version
 	rowBytes     = 640 // of a row with its places in the cache, measured generously
 )
 

@@ -154,6 +154,7 @@ func TestProjectQuarantine(t *testing.T) {
 			Epoch: 1, Rules: reading.Rules(0).With(reading.OutOfRange), Detail: "too much",
 			Reading: reading.Reading{
 				EntityID: "a\x00b\xff", Metric: "m", Value: math.Inf(1), Revision: math.MaxUint64, Time: math.MinInt64,
+				Exchange: true, ExchangeStart: 7,
 			},
 		},
 		{Stamp: reading.Stamp{Received: 5, Sequence: 2}, Stage: "ingest", Rule: "undecodable", Payload: []byte{0, 255}},
@@ -182,7 +183,10 @@ func TestProjectQuarantine(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := number(t, s, `SELECT count(*) FROM gold.quarantine WHERE entity = E'a\uFFFDb\uFFFD' AND value = 'Infinity'
-		AND revision = 18446744073709551615 AND index = 4294967295`); n != 1 {
+		AND revision = 18446744073709551615 AND index = 4294967295 AND exchange_start = 7`); n != 1 {
 		t.Errorf("%d rows as they came", n)
+	}
+	if n := number(t, s, `SELECT count(*) FROM gold.quarantine WHERE exchange_start IS NULL`); n != 1 {
+		t.Errorf("%d rows record no exchange, want the undecodable one", n)
 	}
 }

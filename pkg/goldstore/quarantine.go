@@ -34,11 +34,13 @@ type QuarantineCount struct {
 // deadlocking.
 const insertQuarantine = `
 INSERT INTO gold.quarantine (received_ns, stream, sequence, index, stage, rule, epoch, rules,
-	entity, metric, unit, event_at_ns, value, quality, revision, length_ns, detail, payload)
-SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n, o::numeric, p, q, r
+	entity, metric, unit, event_at_ns, value, quality, revision, length_ns, detail, payload,
+	exchange_start)
+SELECT a, b, c, d, e, f, g, h, i, j, k, l, m, n, o::numeric, p, q, r, s
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
 	$9::text[], $10::text[], $11::text[], $12::bigint[], $13::double precision[], $14::smallint[], $15::text[],
-	$16::bigint[], $17::text[], $18::bytea[]) AS q(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r)
+	$16::bigint[], $17::text[], $18::bytea[], $19::double precision[])
+	AS q(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s)
 ORDER BY 1, 2, 3, 4, 5, 6, 7
 ON CONFLICT DO NOTHING`
 
@@ -83,6 +85,12 @@ func quarantineColumns(rows []QuarantineRow) []any {
 		column(rows, func(r *QuarantineRow) int64 { return int64(r.Reading.Length) }),
 		column(rows, func(r *QuarantineRow) string { return storable(r.Detail) }),
 		column(rows, func(r *QuarantineRow) []byte { return r.Payload }),
+		column(rows, func(r *QuarantineRow) *float64 {
+			if !r.Reading.Exchange {
+				return nil
+			}
+			return &r.Reading.ExchangeStart
+		}),
 	}
 }
 

@@ -93,6 +93,11 @@ type Reading struct {
 	Revision uint64
 	Length   time.Duration // span that the value covers; 0 when not given
 	Quality  Quality
+	// Exchange says that the meter, a register, was exchanged at Time: Value is
+	// the final index of the old one, ExchangeStart the index that the new one
+	// starts from, in Unit. It is 0 for other readings.
+	Exchange      bool
+	ExchangeStart float64
 }
 
 // Series names one: an entity, a metric and its canonical unit.

@@ -27,6 +27,7 @@ func TestRuleNumbersStay(t *testing.T) {
 		0: "undecodable", 1: "limit", 2: "missing_entity", 3: "bad_identifier", 4: "non_finite_value",
 		5: "unknown_unit", 6: "unit_mismatch", 7: "out_of_range", 8: "time_in_future", 9: "time_too_old",
 		10: "spike", 11: "stuck", 12: "gap", 13: "jump", 14: "overlap",
+		15: "exchange_mismatch",
 	}
 	for number, name := range numbers {
 		if number.String() != name {

@@ -30,6 +30,7 @@ const (
 	Gap     // further from the reading before than max_gap
 	Jump    // a rise of a register that no meter can have counted
 	Overlap // begins before a reading before it ends
+	ExchangeMismatch
 	ruleCount
 )
 
@@ -37,6 +38,7 @@ var ruleNames = [ruleCount]string{
 	"undecodable", "limit", "missing_entity", "bad_identifier", "non_finite_value",
 	"unknown_unit", "unit_mismatch", "out_of_range", "time_in_future", "time_too_old",
 	"spike", "stuck", "gap", "jump", "overlap",
+	"exchange_mismatch",
 }
 
 // String returns the rule's name as it stands in subjects and answers.

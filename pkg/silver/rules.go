@@ -27,6 +27,7 @@ type subject struct {
 	reading  reading.Reading
 	received time.Time
 	value    float64 // in the canonical unit
+	exchange float64 // the exchange start in the canonical unit
 	start    int64
 	length   time.Duration
 }
@@ -59,10 +60,11 @@ var (
 		{reading.UnitMismatch, 1, false, unitMismatch},
 	}
 	valueRules = []rule{
-		{reading.NonFiniteValue, 1, false, nonFiniteValue},
-		{reading.OutOfRange, 1, true, outOfRange},
+		{reading.NonFiniteValue, 2, false, nonFiniteValue},
+		{reading.OutOfRange, 2, true, outOfRange},
 		{reading.TimeInFuture, 1, true, timeInFuture},
 		{reading.TimeTooOld, 1, false, timeTooOld},
+		{reading.ExchangeMismatch, 1, false, exchangeMismatch},
 	}
 )
 
@@ -141,14 +143,21 @@ func unitMismatch(s *subject) (outcome, string) {
 }
 
 func nonFiniteValue(s *subject) (outcome, string) {
-	if v := s.reading.Value; math.IsNaN(v) || math.IsInf(v, 0) {
-		return refuse, fmt.Sprintf("value is %v: leave the reading out when there is none", v)
-	}
-	if math.IsInf(s.value, 0) {
-		return refuse, fmt.Sprintf("value %g %s is too large for %s", s.reading.Value, s.unit, s.resolution.Unit)
+	r := &s.reading
+	switch {
+	case !finite(r.Value):
+		return refuse, fmt.Sprintf("value is %v: leave the reading out when there is none", r.Value)
+	case !finite(s.value):
+		return refuse, fmt.Sprintf("value %g %s is too large for %s", r.Value, s.unit, s.resolution.Unit)
+	case !finite(r.ExchangeStart):
+		return refuse, fmt.Sprintf("exchange_start is %v: give the index that the new meter starts from", r.ExchangeStart)
+	case !finite(s.exchange):
+		return refuse, fmt.Sprintf("exchange_start %g %s is too large for %s", r.ExchangeStart, s.unit, s.resolution.Unit)
 	}
 	return pass, ""
 }
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func outOfRange(s *subject) (outcome, string) {
 	if r := &s.reading; r.Length < 0 || r.Length > maxLength {
@@ -158,12 +167,23 @@ func outOfRange(s *subject) (outcome, string) {
 	switch {
 	case m == nil || s.unresolved != nil || s.reading.Quality == reading.Withdrawn: // a withdrawal's value says nothing
 		return pass, ""
-	case m.Min != nil && s.value < *m.Min:
-		return refuse, fmt.Sprintf("value %g %s is below the minimum %g of %s", s.value, m.Unit, *m.Min, m.Name)
-	case m.Max != nil && s.value > *m.Max:
-		return refuse, fmt.Sprintf("value %g %s is above the maximum %g of %s", s.value, m.Unit, *m.Max, m.Name)
+	case beyond(m, s.value) != "":
+		return refuse, "value " + beyond(m, s.value)
+	case s.reading.Exchange && beyond(m, s.exchange) != "":
+		return refuse, "exchange_start " + beyond(m, s.exchange)
 	}
 	return pass, ""
+}
+
+// beyond says which limit of the metric a value breaks, "" when none.
+func beyond(m *catalog.Metric, value float64) string {
+	switch {
+	case m.Min != nil && value < *m.Min:
+		return fmt.Sprintf("%g %s is below the minimum %g of %s", value, m.Unit, *m.Min, m.Name)
+	case m.Max != nil && value > *m.Max:
+		return fmt.Sprintf("%g %s is above the maximum %g of %s", value, m.Unit, *m.Max, m.Name)
+	}
+	return ""
 }
 
 func timeInFuture(s *subject) (outcome, string) {
@@ -184,4 +204,12 @@ func timeTooOld(s *subject) (outcome, string) {
 			t.UTC().Format(time.RFC3339Nano), floor.UTC().Format(time.RFC3339))
 	}
 	return pass, ""
+}
+
+func exchangeMismatch(s *subject) (outcome, string) {
+	if s.unresolved != nil || !s.reading.Exchange || s.resolution.Metric.Kind == catalog.Register {
+		return pass, ""
+	}
+	return refuse, fmt.Sprintf(
+		"exchange_start is for registers, which %s is not: leave it out, or declare the metric a register", s.metric)
 }

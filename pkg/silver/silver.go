@@ -76,6 +76,7 @@ func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rul
 	s.reading, s.received = r, time.Unix(0, stamp.Received)
 	if s.unresolved == nil {
 		s.value = b.resolution.Conversion.Apply(r.Value)
+		s.exchange = b.resolution.Conversion.Apply(r.ExchangeStart)
 		s.start, s.length = interval(b.resolution.Metric, &r)
 	}
 	flags, refused, details := b.flags, b.refused, b.details
@@ -93,6 +94,7 @@ func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rul
 	judgement.Waived = waived&flags != 0
 	judgement.Reading.Unit = b.resolution.Unit
 	judgement.Reading.Value = s.value + 0 // −0 becomes 0
+	judgement.Reading.ExchangeStart = s.exchange + 0
 	judgement.Reading.Time, judgement.Reading.Length = s.start, s.length
 	return judgement
 }

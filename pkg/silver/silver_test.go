@@ -22,6 +22,7 @@ metrics:
   voltage: {kind: gauge, unit: V, min: 0, max: 500}
   half_hourly: {kind: interval, unit: kWh, label: end, length: 30m}
   power: {kind: gauge, unit: kW, min: -10, max: 10}
+  meter: {kind: register, unit: kWh, min: 0, max: 1000}
 `
 
 var received = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
@@ -43,6 +44,11 @@ func TestRules(t *testing.T) {
 		r := good
 		change(&r)
 		return r
+	}
+	exchange := func(metric, unit string, final, start float64) reading.Reading {
+		return with(func(r *reading.Reading) {
+			r.Metric, r.Unit, r.Value, r.Exchange, r.ExchangeStart = metric, unit, final, true, start
+		})
 	}
 	tests := []struct {
 		name    string
@@ -76,6 +82,11 @@ func TestRules(t *testing.T) {
 			"time_in_future", "", "clock and zone"},
 		{"before the year 2000 is refused", with(func(r *reading.Reading) { r.Time = 0 }), "time_too_old", "", "1970-01-01"},
 		{"years late is fine", with(func(r *reading.Reading) { r.Time = received.AddDate(-20, 0, 0).UnixNano() }), "", "", ""},
+		{"an exchange of a register passes", exchange("meter", "Wh", 5, 0), "", "", ""},
+		{"an exchange of what is no register is refused", exchange("voltage", "V", 5, 0), "exchange_mismatch", "", "for registers"},
+		{"an exchange of an undeclared metric is refused", exchange("wind", "", 5, 0), "exchange_mismatch", "", "wind"},
+		{"an exchange start that is no number is refused", exchange("meter", "kWh", 5, math.NaN()), "non_finite_value", "", "exchange_start"},
+		{"an exchange start out of range is refused", exchange("meter", "kWh", 5, 1001), "out_of_range", "", "exchange_start 1001 kWh"},
 		{"all that fires is listed", with(func(r *reading.Reading) { r.EntityID, r.Value, r.Time = "", -1, 0 }),
 			"missing_entity,out_of_range,time_too_old", "", "minimum 0"},
 	}
@@ -143,5 +154,15 @@ func TestWaivers(t *testing.T) {
 	j = judge(t, nan, reading.Rules(0).With(reading.NonFiniteValue).With(reading.OutOfRange))
 	if j.Accepted() {
 		t.Error("NaN can be waived")
+	}
+}
+
+func TestBothIndicesOfAnExchangeAreConverted(t *testing.T) {
+	t.Parallel()
+	r := judge(t, reading.Reading{
+		EntityID: "m1", Metric: "meter", Unit: "Wh", Time: received.UnixNano(), Value: 1500, Exchange: true, ExchangeStart: 250,
+	}, 0).Reading
+	if r.Value != 1.5 || r.ExchangeStart != 0.25 || !r.Exchange || r.Unit != "kWh" {
+		t.Errorf("got %+v, want 1.5 kWh and from 0.25 kWh on", r)
 	}
 }

@@ -39,7 +39,7 @@ func (e *BronzeEncoder) message() *energyv1.BronzeBatch {
 	return &energyv1.BronzeBatch{
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
-		Stamps: &c.stamps.columns,
+		Stamps: &c.stamps.columns, Exchanges: c.exchanges(),
 	}
 }
 

@@ -26,6 +26,9 @@ var ErrMalformed = errors.New("malformed batch")
 // aside: index, time, value, index in the source message and run overheads.
 const bytesPerRow = 48
 
+// bytesPerExchange bounds what the exchange of a row adds to a message.
+const bytesPerExchange = 24
+
 // columns gathers what bronze and silver batches have in common.
 type columns struct {
 	keys     map[reading.Series]uint32
@@ -36,6 +39,7 @@ type columns struct {
 	quality  runs
 	revision runs
 	length   runs
+	exchange energyv1.Exchanges
 	stamps   stampColumn
 	lastTime int64
 	size     int
@@ -61,6 +65,11 @@ func (c *columns) add(s reading.Series, r *reading.Reading, stamp reading.Stamp)
 	c.length.add(uint64(r.Length))
 	c.stamps.add(stamp)
 	c.size += bytesPerRow
+	if r.Exchange {
+		c.exchange.Row = append(c.exchange.Row, uint32(len(c.index)-1))
+		c.exchange.Start = append(c.exchange.Start, r.ExchangeStart)
+		c.size += bytesPerExchange
+	}
 }
 
 func (c *columns) reset() {
@@ -69,8 +78,17 @@ func (c *columns) reset() {
 		keys:   c.keys,
 		series: c.series[:0], index: c.index[:0], times: c.times[:0], values: c.values[:0],
 		quality: c.quality.emptied(), revision: c.revision.emptied(), length: c.length.emptied(),
-		stamps: c.stamps.emptied(),
+		stamps:   c.stamps.emptied(),
+		exchange: energyv1.Exchanges{Row: c.exchange.Row[:0], Start: c.exchange.Start[:0]},
 	}
+}
+
+// exchanges returns the column of exchanges, nil when there are none.
+func (c *columns) exchanges() *energyv1.Exchanges {
+	if len(c.exchange.Row) == 0 {
+		return nil
+	}
+	return &c.exchange
 }
 
 // SeriesKey returns the key that names a series.
@@ -248,6 +266,7 @@ type common interface {
 	GetRevision() *energyv1.Runs
 	GetLengthNs() *energyv1.Runs
 	GetStamps() *energyv1.Stamps
+	GetExchanges() *energyv1.Exchanges
 }
 
 func checkCommon(b common) error {
@@ -264,7 +283,20 @@ func checkCommon(b common) error {
 		checkRuns("revision", b.GetRevision(), rows, math.MaxUint64),
 		checkRuns("length_ns", b.GetLengthNs(), rows, math.MaxInt64),
 		checkStamps(b.GetStamps(), rows),
+		checkExchanges(b.GetExchanges(), rows),
 	)
+}
+
+func checkExchanges(e *energyv1.Exchanges, rows int) error {
+	if len(e.GetRow()) != len(e.GetStart()) {
+		return fmt.Errorf("exchanges name %d rows for %d starts: %w", len(e.GetRow()), len(e.GetStart()), ErrMalformed)
+	}
+	for i, row := range e.GetRow() {
+		if uint64(row) >= uint64(rows) || i > 0 && row <= e.GetRow()[i-1] {
+			return fmt.Errorf("exchange of row %d of %d out of place: %w", row, rows, ErrMalformed)
+		}
+	}
+	return nil
 }
 
 // commonCursor reads what bronze and silver rows have in common.
@@ -274,6 +306,8 @@ type commonCursor struct {
 	time                      int64
 	quality, revision, length cursor
 	stamps                    stampCursor
+	exchanges                 *energyv1.Exchanges
+	exchange                  int // place of the next one
 }
 
 func newCommonCursor(b common) commonCursor {
@@ -281,6 +315,7 @@ func newCommonCursor(b common) commonCursor {
 		batch:   b,
 		quality: newCursor(b.GetQuality()), revision: newCursor(b.GetRevision()),
 		length: newCursor(b.GetLengthNs()), stamps: newStampCursor(b.GetStamps()),
+		exchanges: b.GetExchanges(),
 	}
 }
 
@@ -294,6 +329,10 @@ func (c *commonCursor) next() (series uint32, r reading.Reading, stamp reading.S
 		Quality:  reading.Quality(c.quality.next()),
 		Revision: c.revision.next(),
 		Length:   time.Duration(c.length.next()),
+	}
+	if e := c.exchanges; c.exchange < len(e.GetRow()) && e.Row[c.exchange] == uint32(c.row) {
+		r.Exchange, r.ExchangeStart = true, e.Start[c.exchange]
+		c.exchange++
 	}
 	series = c.batch.GetSeriesIndex()[c.row]
 	c.row++

@@ -46,6 +46,7 @@ func (e *SilverEncoder) Marshal(epoch uint64) ([]byte, error) {
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
 		Stamps: &c.stamps.columns, Flags: e.flags.proto(), Waived: e.waived.proto(), Epoch: epoch,
+		Exchanges: c.exchanges(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal silver batch: %w", err)
@@ -74,7 +75,8 @@ func DecodeSilver(data []byte) (*Silver, error) {
 		checkRuns("flags", b.GetFlags(), rows, math.MaxUint64),
 		checkRuns("verdict", b.GetVerdict(), rows, uint64(energyv1.Verdict_VERDICT_REJECTED)),
 		checkRuns("waived", b.GetWaived(), rows, 1),
-		checkFinite(b.GetValue()),
+		checkFinite("value", b.GetValue()),
+		checkFinite("exchange start", b.GetExchanges().GetStart()),
 	} {
 		if err != nil {
 			return nil, fmt.Errorf("silver batch: %w", err)
@@ -83,10 +85,10 @@ func DecodeSilver(data []byte) (*Silver, error) {
 	return &Silver{Series: dictionary(b.GetSeries()), batch: b}, nil
 }
 
-func checkFinite(values []float64) error {
+func checkFinite(name string, values []float64) error {
 	for i, v := range values {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
-			return fmt.Errorf("value %v in row %d: %w", v, i, ErrMalformed)
+			return fmt.Errorf("%s %v at %d: %w", name, v, i, ErrMalformed)
 		}
 	}
 	return nil
@@ -105,6 +107,7 @@ func (s *Silver) Versions() iter.Seq2[reading.Series, gold.Version] {
 			series, r, stamp := c.next()
 			v := gold.Version{
 				Time: r.Time, Value: r.Value, Revision: r.Revision, Length: r.Length,
+				Exchange: r.Exchange, ExchangeStart: r.ExchangeStart,
 				Quality: r.Quality, Stamp: stamp, Epoch: s.batch.GetEpoch(),
 				Flags:    reading.Rules(flags.next()),
 				Rejected: energyv1.Verdict(verdict.next()) == energyv1.Verdict_VERDICT_REJECTED,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -15,6 +16,7 @@ import (
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
 // stamped is a reading with its stamp.
@@ -25,16 +27,22 @@ type stamped struct {
 
 func anyStamped() *rapid.Generator[stamped] {
 	return rapid.Custom(func(t *rapid.T) stamped {
+		exchange := rapid.Bool().Draw(t, "exchange")
+		start := 0.0
+		if exchange {
+			start = rapid.Float64().Draw(t, "start")
+		}
 		return stamped{
 			Reading: reading.Reading{
 				EntityID: rapid.SampledFrom([]string{"", "a", "b", "ü"}).Draw(t, "entity"),
-				Metric:   rapid.SampledFrom([]string{"active_power", "x"}).Draw(t, "metric"),
-				Unit:     rapid.SampledFrom([]string{"", "kW", "W", "furlong"}).Draw(t, "unit"),
+				Metric:   rapid.SampledFrom([]string{"active_power", "active_energy_import", "x"}).Draw(t, "metric"),
+				Unit:     rapid.SampledFrom([]string{"", "kW", "W", "kWh", "Wh", "furlong"}).Draw(t, "unit"),
 				Time:     rapid.Int64().Draw(t, "time"),
 				Value:    rapid.Float64().Draw(t, "value"),
 				Revision: rapid.Uint64().Draw(t, "revision"),
 				Length:   time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "length")),
 				Quality:  reading.Quality(rapid.IntRange(0, 4).Draw(t, "quality")),
+				Exchange: exchange, ExchangeStart: start,
 			},
 			Stamp: goldtest.Stamp().Draw(t, "stamp"),
 		}
@@ -99,6 +107,7 @@ func TestSilverRoundTrip(t *testing.T) {
 			want = append(want, row{j.Series(), gold.Version{
 				Time: j.Reading.Time, Value: j.Reading.Value, Revision: r.Revision, Length: j.Reading.Length,
 				Flags: j.Flags, Epoch: c.Epoch(), Quality: r.Quality, Stamp: s.Stamp,
+				Exchange: r.Exchange, ExchangeStart: j.Reading.ExchangeStart,
 			}})
 		}
 		data, err := e.Marshal(c.Epoch())
@@ -151,12 +160,38 @@ func TestQuarantineRoundTrip(t *testing.T) {
 	}
 }
 
+func TestExchangesOutOfPlace(t *testing.T) {
+	t.Parallel()
+	for name, e := range map[string]*energyv1.Exchanges{
+		"a row too many":    {Row: []uint32{2}, Start: []float64{1}},
+		"a row twice":       {Row: []uint32{1, 1}, Start: []float64{1, 2}},
+		"rows that descend": {Row: []uint32{1, 0}, Start: []float64{1, 2}},
+		"a start too few":   {Row: []uint32{0, 1}, Start: []float64{1}},
+		"a start too many":  {Start: []float64{1}},
+	} {
+		data, err := proto.Marshal(&energyv1.BronzeBatch{
+			Series: []*energyv1.SeriesKey{{}}, SeriesIndex: []uint32{0, 0}, TimeDeltaNs: []int64{0, 0}, Value: []float64{0, 0},
+			Stamps: &energyv1.Stamps{
+				ReceivedDeltaNs: []int64{0}, Stream: []uint32{0}, SequenceDelta: []int64{0},
+				Rows: []uint32{2}, IndexDelta: []int32{0, 1},
+			},
+			Exchanges: e,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wire.DecodeBronze(data); !errors.Is(err, wire.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // FuzzDecode feeds every decoder the same bytes: none may panic, and reading
 // all rows of what was decoded must work.
 func FuzzDecode(f *testing.F) {
 	var bronze wire.BronzeEncoder
 	bronze.Add(reading.Reading{EntityID: "a", Metric: "m", Time: 1, Value: 2, Revision: 3}, reading.Stamp{Sequence: 4, Index: 2})
-	bronze.Add(reading.Reading{EntityID: "b", Metric: "m", Time: 2, Value: 2}, reading.Stamp{Sequence: 4, Index: 3})
+	bronze.Add(reading.Reading{EntityID: "b", Metric: "m", Time: 2, Value: 2, Exchange: true, ExchangeStart: 1}, reading.Stamp{Sequence: 4, Index: 3})
 	data, err := bronze.Marshal()
 	if err != nil {
 		f.Fatal(err)

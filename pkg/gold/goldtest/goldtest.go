@@ -19,7 +19,13 @@ var Start = time.Date(2026, 3, 29, 0, 0, 0, 0, time.UTC).UnixNano()
 func Version(span time.Duration) *rapid.Generator[gold.Version] {
 	return rapid.Custom(func(t *rapid.T) gold.Version {
 		step := int64(span) / 8
+		exchange := rapid.IntRange(0, 5).Draw(t, "exchange") == 0
+		start := 0.0
+		if exchange {
+			start = rapid.SampledFrom([]float64{0, 0.5, 7}).Draw(t, "exchange start")
+		}
 		return gold.Version{
+			Exchange: exchange, ExchangeStart: start,
 			Time:     Start + step*rapid.Int64Range(0, 7).Draw(t, "time"),
 			Value:    rapid.SampledFrom([]float64{0, 0.1, 1, 2.5, -3, 1e9, 1.0 / 3}).Draw(t, "value"),
 			Revision: rapid.Uint64Range(0, 2).Draw(t, "revision"),

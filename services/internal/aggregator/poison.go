@@ -80,6 +80,7 @@ func (a *worker) refuse(g *gold.Group, cause error) uint64 {
 			Reading: reading.Reading{
 				EntityID: g.Series.EntityID, Metric: g.Series.Metric, Unit: g.Series.Unit, Time: v.Time,
 				Value: v.Value, Revision: v.Revision, Length: v.Length, Quality: v.Quality,
+				Exchange: v.Exchange, ExchangeStart: v.ExchangeStart,
 			},
 			Stamp: v.Stamp, Rules: v.Flags.With(reading.Limit), Detail: cause.Error(),
 		})

@@ -72,12 +72,12 @@ func TestCommand(t *testing.T) {
 			args []string
 			want string
 		}{
-			"a long file": {"at;meter;kwh\n31.1.2026 13:00;m1;1,5\n31.1.2026 13:15;m1;-\n", []string{
+			"a long file": {"at;meter;kwh;new\n31.1.2026 13:00;m1;1,5;0,25\n31.1.2026 13:15;m1;-;\n", []string{
 				"--delimiter=;", "--decimal-comma", "--absent=-", "--time-column=at", "--time-layout=2.1.2006 15:04",
 				"--zone=Europe/Paris", "--entity=column:meter", "--metric=active_energy", "--value=kwh", "--unit=kWh",
-				"--length=15m", "--quality=actual", "--revision=2", "--scale=2"},
+				"--length=15m", "--quality=actual", "--revision=2", "--scale=2", "--exchange-start=new"},
 				`{"entity_id":"m1","metric":"active_energy","time":"2026-01-31T12:00:00Z","value":3,"unit":"kWh",` +
-					`"quality":"actual","revision":2,"length":"15m0s"}` + "\n"},
+					`"quality":"actual","revision":2,"length":"15m0s","exchange_start":0.5}` + "\n"},
 			"a wide file without a header": {"# x\n2026-01-31T12:00:00Z,1,2\n", []string{
 				"--no-header", "--comment=#", "--time-column=#1", "--time-layout=rfc3339",
 				"--column={column: '#2', entity: a, metric: m}", "--column={column: '#3', entity: b, metric: m}"},

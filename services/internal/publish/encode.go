@@ -144,6 +144,10 @@ func (e *encoder) encode(r *reading.Reading) (err error) {
 	if r.Length != 0 {
 		m.Length = durationpb.New(r.Length)
 	}
+	m.ExchangeStart = nil
+	if r.Exchange {
+		m.ExchangeStart = new(r.ExchangeStart)
+	}
 	e.one, err = proto.MarshalOptions{}.MarshalAppend(e.one[:0], m)
 	return err
 }
@@ -180,6 +184,9 @@ func appendJSON(b []byte, r *reading.Reading) []byte {
 	}
 	if r.Length != 0 {
 		b = appendString(append(b, `,"length":`...), r.Length.String())
+	}
+	if r.Exchange {
+		b = appendValue(append(b, `,"exchange_start":`...), r.ExchangeStart)
 	}
 	return append(b, '}')
 }

@@ -30,6 +30,8 @@ func longFields() [][2]string {
 		{"length", "long CSV: span that a value covers, as 15m, or column:NAME"},
 		{"quality", "long CSV: actual, estimated, corrected or withdrawn, or column:NAME"},
 		{"revision", "long CSV: revision, or column:NAME"},
+		{"exchange-start", "long CSV: name of the column with the index that a new meter starts from,\n" +
+			"empty where none was put in"},
 	}
 }
 
@@ -98,7 +100,7 @@ func (f *mappingFlags) long(fs *pflag.FlagSet, m *source.Mapping) {
 	}
 	targets := map[string]*source.Field{
 		"entity": &l.Entity, "metric": &l.Metric, "value": &l.Value, "unit": &l.Unit,
-		"length": &l.Length, "quality": &l.Quality, "revision": &l.Revision,
+		"length": &l.Length, "quality": &l.Quality, "revision": &l.Revision, "exchange-start": &l.Exchange,
 	}
 	changed := fs.Changed("scale")
 	if changed {
@@ -107,7 +109,7 @@ func (f *mappingFlags) long(fs *pflag.FlagSet, m *source.Mapping) {
 	for name, text := range f.fields {
 		if fs.Changed(name) {
 			changed = true
-			*targets[name] = field(*text, name == "value")
+			*targets[name] = field(*text, name == "value" || name == "exchange-start")
 		}
 	}
 	if changed {
@@ -115,7 +117,8 @@ func (f *mappingFlags) long(fs *pflag.FlagSet, m *source.Mapping) {
 	}
 }
 
-// field reads a constant, or column:NAME; values are always a column's.
+// field reads a constant, or column:NAME; indices and other values are always a
+// column's.
 func field(text string, column bool) source.Field {
 	name, prefixed := strings.CutPrefix(text, "column:")
 	if prefixed || column {

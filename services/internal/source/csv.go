@@ -179,7 +179,7 @@ func (c *csvRows) reading(s *series) (r reading.Reading, ok bool, fault *RowErro
 	text := s.value.of(c.fields)
 	switch {
 	case !c.absent[text]:
-		if r.Value, fault = c.value(s, text); fault != nil {
+		if r.Value, fault = c.value(s, &s.value, text); fault != nil {
 			return r, false, fault
 		}
 	case r.Quality != reading.Withdrawn:
@@ -198,7 +198,7 @@ func (c *csvRows) reading(s *series) (r reading.Reading, ok bool, fault *RowErro
 	return r, true, fault
 }
 
-// extras sets length and revision where they stand in columns.
+// extras sets length, revision and exchange start where they stand in columns.
 func (c *csvRows) extras(s *series, r *reading.Reading) *RowError {
 	var err error
 	if s.length.column != "" {
@@ -211,6 +211,13 @@ func (c *csvRows) extras(s *series, r *reading.Reading) *RowError {
 		text := c.cell(&s.revision)
 		if r.Revision, err = parseRevision(text); err != nil {
 			return cellFault(&s.revision, text, err, "")
+		}
+	}
+	if text := c.cell(&s.exchange); s.exchange.column != "" && text != "" {
+		var fault *RowError
+		r.Exchange = true
+		if r.ExchangeStart, fault = c.value(s, &s.exchange, text); fault != nil {
+			return fault
 		}
 	}
 	return nil
@@ -227,7 +234,7 @@ func (c *csvRows) cell(r *ref) string {
 var errNumber = errors.New("a number such as 234.84")
 
 // value parses a decimal number: no NaN, no hexadecimal, no thousands.
-func (c *csvRows) value(s *series, text string) (float64, *RowError) {
+func (c *csvRows) value(s *series, r *ref, text string) (float64, *RowError) {
 	number, hint := text, ""
 	switch {
 	case c.comma && strings.Contains(text, "."):
@@ -245,7 +252,7 @@ func (c *csvRows) value(s *series, text string) (float64, *RowError) {
 	if hint == "" {
 		hint = fmt.Sprintf("if it means that there is no reading, add %q to absent", text)
 	}
-	return 0, cellFault(&s.value, text, errNumber, hint)
+	return 0, cellFault(r, text, errNumber, hint)
 }
 
 // maxNames bounds the table of names.

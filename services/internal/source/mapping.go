@@ -44,7 +44,8 @@ type Column struct {
 	Length   Field   `yaml:"length"` // as "15m", or seconds
 	Quality  Field   `yaml:"quality"`
 	Revision Field   `yaml:"revision"`
-	Scale    float64 `yaml:"scale"` // factor; 0 is 1
+	Exchange Field   `yaml:"exchange_start"` // column with the index that a new meter starts from
+	Scale    float64 `yaml:"scale"`          // factor; 0 is 1
 }
 
 // Long says where the parts of a reading stand in its row.
@@ -56,6 +57,7 @@ type Long struct {
 	Length   Field   `yaml:"length"`
 	Quality  Field   `yaml:"quality"`
 	Revision Field   `yaml:"revision"`
+	Exchange Field   `yaml:"exchange_start"`
 	Scale    float64 `yaml:"scale"`
 }
 

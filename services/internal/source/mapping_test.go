@@ -25,7 +25,7 @@ func TestParseMapping(t *testing.T) {
 				"line 1: delimeter is no setting here; use format, delimiter, header, " +
 					"comment, decimal, absent, time, columns, long",
 				"line 2: column is no setting here; use columns, layout, zone",
-				"line 5: entitty is no setting here; use column, entity, metric, unit, length, quality, revision, scale",
+				"line 5: entitty is no setting here; use column, entity, metric, unit, length, quality, revision, exchange_start, scale",
 				"time: columns is missing", "time: layout is missing", "column a: metric is missing",
 				"columns entry 2: column is missing", "columns entry 2: entity is missing",
 			}},
@@ -64,6 +64,9 @@ func TestParseMapping(t *testing.T) {
 		"a field that is a list": {
 			time + "columns: [{column: v, entity: [e], metric: m}]", []string{
 				"line 2: write a constant, or {column: NAME}"}},
+		"every reading an exchange": {
+			time + "columns: [{column: v, entity: e, metric: m, exchange_start: 0}]", []string{
+				`column v: exchange_start "0" would make every reading an exchange; write {column: NAME}`}},
 		"wrong constants": {
 			time + "columns: [{column: v, entity: e, metric: m, length: 1 min, quality: good, revision: -1}]", []string{
 

@@ -26,7 +26,7 @@ type plan struct {
 
 // series says how one reading of a row is made.
 type series struct {
-	value, entity, metric, unit, length, quality, revision ref
+	value, entity, metric, unit, length, quality, revision, exchange ref
 
 	constant reading.Reading // length, quality and revision where they are constant
 	scale    float64
@@ -118,7 +118,8 @@ func (p *plan) addSeries(m Mapping) error {
 		}
 		faults = append(faults, p.add(where, Long{
 			Value: Field{Column: c.Column}, Entity: c.Entity, Metric: c.Metric, Unit: c.Unit,
-			Length: c.Length, Quality: c.Quality, Revision: c.Revision, Scale: c.Scale,
+			Length: c.Length, Quality: c.Quality, Revision: c.Revision, Exchange: c.Exchange,
+			Scale: c.Scale,
 		}))
 	}
 	return errors.Join(faults...)
@@ -141,13 +142,18 @@ func (p *plan) add(where string, l Long) error {
 	need("metric", l.Metric, "a metric such as active_energy, or {column: NAME}")
 	s := series{
 		value: refOf(l.Value), entity: refOf(l.Entity), metric: refOf(l.Metric), unit: refOf(l.Unit),
-		length: refOf(l.Length), quality: refOf(l.Quality), revision: refOf(l.Revision), scale: l.Scale,
+		length: refOf(l.Length), quality: refOf(l.Quality), revision: refOf(l.Revision),
+		exchange: refOf(l.Exchange), scale: l.Scale,
 	}
 	if s.scale == 0 {
 		s.scale = 1
 	}
 	if math.IsNaN(s.scale) || math.IsInf(s.scale, 0) {
 		faults = append(faults, fmt.Errorf("%s: scale must be a finite number", where))
+	}
+	if l.Exchange.Constant != "" {
+		faults = append(faults, fmt.Errorf("%s: exchange_start %q would make every reading an exchange; "+
+			"write {column: NAME}", where, l.Exchange.Constant))
 	}
 	var err error
 	if s.constant.Length, err = parseLength(l.Length.Constant); err != nil {
@@ -213,7 +219,9 @@ func (p *plan) bind(header []string, width int) error {
 	}
 	for i := range p.series {
 		s := &p.series[i]
-		for _, r := range []*ref{&s.value, &s.entity, &s.metric, &s.unit, &s.length, &s.quality, &s.revision} {
+		for _, r := range []*ref{
+			&s.value, &s.entity, &s.metric, &s.unit, &s.length, &s.quality, &s.revision, &s.exchange,
+		} {
 			find(r)
 		}
 	}

@@ -274,6 +274,61 @@ func (x *Stamps) GetIndexDelta() []int32 {
 	return nil
 }
 
+// Exchanges is the sparse column of exchanges of the meter: start[i] is the
+// index that the new meter starts from, of the reading in row[i], whose value is
+// the final index of the old one. Rows ascend.
+type Exchanges struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Row           []uint32               `protobuf:"varint,1,rep,packed,name=row,proto3" json:"row,omitempty"`
+	Start         []float64              `protobuf:"fixed64,2,rep,packed,name=start,proto3" json:"start,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Exchanges) Reset() {
+	*x = Exchanges{}
+	mi := &file_energy_v1_columns_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Exchanges) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Exchanges) ProtoMessage() {}
+
+func (x *Exchanges) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_columns_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Exchanges.ProtoReflect.Descriptor instead.
+func (*Exchanges) Descriptor() ([]byte, []int) {
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Exchanges) GetRow() []uint32 {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
+func (x *Exchanges) GetStart() []float64 {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
 // Waiver lets one reading pass a rule that would have quarantined it.
 type Waiver struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -293,7 +348,7 @@ type Waiver struct {
 
 func (x *Waiver) Reset() {
 	*x = Waiver{}
-	mi := &file_energy_v1_columns_proto_msgTypes[3]
+	mi := &file_energy_v1_columns_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +360,7 @@ func (x *Waiver) String() string {
 func (*Waiver) ProtoMessage() {}
 
 func (x *Waiver) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_columns_proto_msgTypes[3]
+	mi := &file_energy_v1_columns_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +373,7 @@ func (x *Waiver) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Waiver.ProtoReflect.Descriptor instead.
 func (*Waiver) Descriptor() ([]byte, []int) {
-	return file_energy_v1_columns_proto_rawDescGZIP(), []int{3}
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Waiver) GetRow() uint32 {
@@ -371,14 +426,16 @@ type BronzeBatch struct {
 	LengthNs *Runs   `protobuf:"bytes,7,opt,name=length_ns,json=lengthNs,proto3" json:"length_ns,omitempty"`
 	Stamps   *Stamps `protobuf:"bytes,8,opt,name=stamps,proto3" json:"stamps,omitempty"`
 	// Sparse, by row.
-	Waivers       []*Waiver `protobuf:"bytes,9,rep,name=waivers,proto3" json:"waivers,omitempty"`
+	Waivers []*Waiver `protobuf:"bytes,9,rep,name=waivers,proto3" json:"waivers,omitempty"`
+	// Sparse, by row; in the producer's unit.
+	Exchanges     *Exchanges `protobuf:"bytes,10,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *BronzeBatch) Reset() {
 	*x = BronzeBatch{}
-	mi := &file_energy_v1_columns_proto_msgTypes[4]
+	mi := &file_energy_v1_columns_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -390,7 +447,7 @@ func (x *BronzeBatch) String() string {
 func (*BronzeBatch) ProtoMessage() {}
 
 func (x *BronzeBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_columns_proto_msgTypes[4]
+	mi := &file_energy_v1_columns_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -403,7 +460,7 @@ func (x *BronzeBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BronzeBatch.ProtoReflect.Descriptor instead.
 func (*BronzeBatch) Descriptor() ([]byte, []int) {
-	return file_energy_v1_columns_proto_rawDescGZIP(), []int{4}
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BronzeBatch) GetSeries() []*SeriesKey {
@@ -469,6 +526,13 @@ func (x *BronzeBatch) GetWaivers() []*Waiver {
 	return nil
 }
 
+func (x *BronzeBatch) GetExchanges() *Exchanges {
+	if x != nil {
+		return x.Exchanges
+	}
+	return nil
+}
+
 // SilverBatch holds judged readings: values in the canonical unit, times at
 // the start of the interval, all judged under one catalogue epoch.
 type SilverBatch struct {
@@ -489,14 +553,16 @@ type SilverBatch struct {
 	// 1 where the judgement rests on a waiver.
 	Waived *Runs `protobuf:"bytes,11,opt,name=waived,proto3" json:"waived,omitempty"`
 	// Number of the catalogue epoch that judged.
-	Epoch         uint64 `protobuf:"varint,12,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,12,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Sparse, by row; in the canonical unit.
+	Exchanges     *Exchanges `protobuf:"bytes,13,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SilverBatch) Reset() {
 	*x = SilverBatch{}
-	mi := &file_energy_v1_columns_proto_msgTypes[5]
+	mi := &file_energy_v1_columns_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -508,7 +574,7 @@ func (x *SilverBatch) String() string {
 func (*SilverBatch) ProtoMessage() {}
 
 func (x *SilverBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_columns_proto_msgTypes[5]
+	mi := &file_energy_v1_columns_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -521,7 +587,7 @@ func (x *SilverBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SilverBatch.ProtoReflect.Descriptor instead.
 func (*SilverBatch) Descriptor() ([]byte, []int) {
-	return file_energy_v1_columns_proto_rawDescGZIP(), []int{5}
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *SilverBatch) GetSeries() []*SeriesKey {
@@ -608,6 +674,13 @@ func (x *SilverBatch) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *SilverBatch) GetExchanges() *Exchanges {
+	if x != nil {
+		return x.Exchanges
+	}
+	return nil
+}
+
 // QuarantineBatch holds what one rule of one stage refused.
 type QuarantineBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -630,7 +703,7 @@ type QuarantineBatch struct {
 
 func (x *QuarantineBatch) Reset() {
 	*x = QuarantineBatch{}
-	mi := &file_energy_v1_columns_proto_msgTypes[6]
+	mi := &file_energy_v1_columns_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -642,7 +715,7 @@ func (x *QuarantineBatch) String() string {
 func (*QuarantineBatch) ProtoMessage() {}
 
 func (x *QuarantineBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_columns_proto_msgTypes[6]
+	mi := &file_energy_v1_columns_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -655,7 +728,7 @@ func (x *QuarantineBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineBatch.ProtoReflect.Descriptor instead.
 func (*QuarantineBatch) Descriptor() ([]byte, []int) {
-	return file_energy_v1_columns_proto_rawDescGZIP(), []int{6}
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *QuarantineBatch) GetStage() string {
@@ -725,13 +798,16 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\x0esequence_delta\x18\x03 \x03(\x12R\rsequenceDelta\x12\x12\n" +
 	"\x04rows\x18\x04 \x03(\rR\x04rows\x12\x1f\n" +
 	"\vindex_delta\x18\x05 \x03(\x11R\n" +
-	"indexDelta\"\x82\x01\n" +
+	"indexDelta\"3\n" +
+	"\tExchanges\x12\x10\n" +
+	"\x03row\x18\x01 \x03(\rR\x03row\x12\x14\n" +
+	"\x05start\x18\x02 \x03(\x01R\x05start\"\x82\x01\n" +
 	"\x06Waiver\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\rR\x03row\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12$\n" +
-	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\"\xf6\x02\n" +
+	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\"\xaa\x03\n" +
 	"\vBronzeBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +
@@ -741,7 +817,9 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\brevision\x18\x06 \x01(\v2\x0f.energy.v1.RunsR\brevision\x12,\n" +
 	"\tlength_ns\x18\a \x01(\v2\x0f.energy.v1.RunsR\blengthNs\x12)\n" +
 	"\x06stamps\x18\b \x01(\v2\x11.energy.v1.StampsR\x06stamps\x12+\n" +
-	"\awaivers\x18\t \x03(\v2\x11.energy.v1.WaiverR\awaivers\"\xda\x03\n" +
+	"\awaivers\x18\t \x03(\v2\x11.energy.v1.WaiverR\awaivers\x122\n" +
+	"\texchanges\x18\n" +
+	" \x01(\v2\x14.energy.v1.ExchangesR\texchanges\"\x8e\x04\n" +
 	"\vSilverBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +
@@ -755,7 +833,8 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\averdict\x18\n" +
 	" \x01(\v2\x0f.energy.v1.RunsR\averdict\x12'\n" +
 	"\x06waived\x18\v \x01(\v2\x0f.energy.v1.RunsR\x06waived\x12\x14\n" +
-	"\x05epoch\x18\f \x01(\x04R\x05epoch\"\xde\x01\n" +
+	"\x05epoch\x18\f \x01(\x04R\x05epoch\x122\n" +
+	"\texchanges\x18\r \x01(\v2\x14.energy.v1.ExchangesR\texchanges\"\xde\x01\n" +
 	"\x0fQuarantineBatch\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
@@ -782,16 +861,17 @@ func file_energy_v1_columns_proto_rawDescGZIP() []byte {
 }
 
 var file_energy_v1_columns_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_energy_v1_columns_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_energy_v1_columns_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_energy_v1_columns_proto_goTypes = []any{
 	(Verdict)(0),            // 0: energy.v1.Verdict
 	(*SeriesKey)(nil),       // 1: energy.v1.SeriesKey
 	(*Runs)(nil),            // 2: energy.v1.Runs
 	(*Stamps)(nil),          // 3: energy.v1.Stamps
-	(*Waiver)(nil),          // 4: energy.v1.Waiver
-	(*BronzeBatch)(nil),     // 5: energy.v1.BronzeBatch
-	(*SilverBatch)(nil),     // 6: energy.v1.SilverBatch
-	(*QuarantineBatch)(nil), // 7: energy.v1.QuarantineBatch
+	(*Exchanges)(nil),       // 4: energy.v1.Exchanges
+	(*Waiver)(nil),          // 5: energy.v1.Waiver
+	(*BronzeBatch)(nil),     // 6: energy.v1.BronzeBatch
+	(*SilverBatch)(nil),     // 7: energy.v1.SilverBatch
+	(*QuarantineBatch)(nil), // 8: energy.v1.QuarantineBatch
 }
 var file_energy_v1_columns_proto_depIdxs = []int32{
 	1,  // 0: energy.v1.BronzeBatch.series:type_name -> energy.v1.SeriesKey
@@ -799,22 +879,24 @@ var file_energy_v1_columns_proto_depIdxs = []int32{
 	2,  // 2: energy.v1.BronzeBatch.revision:type_name -> energy.v1.Runs
 	2,  // 3: energy.v1.BronzeBatch.length_ns:type_name -> energy.v1.Runs
 	3,  // 4: energy.v1.BronzeBatch.stamps:type_name -> energy.v1.Stamps
-	4,  // 5: energy.v1.BronzeBatch.waivers:type_name -> energy.v1.Waiver
-	1,  // 6: energy.v1.SilverBatch.series:type_name -> energy.v1.SeriesKey
-	2,  // 7: energy.v1.SilverBatch.quality:type_name -> energy.v1.Runs
-	2,  // 8: energy.v1.SilverBatch.revision:type_name -> energy.v1.Runs
-	2,  // 9: energy.v1.SilverBatch.length_ns:type_name -> energy.v1.Runs
-	3,  // 10: energy.v1.SilverBatch.stamps:type_name -> energy.v1.Stamps
-	2,  // 11: energy.v1.SilverBatch.flags:type_name -> energy.v1.Runs
-	2,  // 12: energy.v1.SilverBatch.verdict:type_name -> energy.v1.Runs
-	2,  // 13: energy.v1.SilverBatch.waived:type_name -> energy.v1.Runs
-	5,  // 14: energy.v1.QuarantineBatch.readings:type_name -> energy.v1.BronzeBatch
-	2,  // 15: energy.v1.QuarantineBatch.rules:type_name -> energy.v1.Runs
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	5,  // 5: energy.v1.BronzeBatch.waivers:type_name -> energy.v1.Waiver
+	4,  // 6: energy.v1.BronzeBatch.exchanges:type_name -> energy.v1.Exchanges
+	1,  // 7: energy.v1.SilverBatch.series:type_name -> energy.v1.SeriesKey
+	2,  // 8: energy.v1.SilverBatch.quality:type_name -> energy.v1.Runs
+	2,  // 9: energy.v1.SilverBatch.revision:type_name -> energy.v1.Runs
+	2,  // 10: energy.v1.SilverBatch.length_ns:type_name -> energy.v1.Runs
+	3,  // 11: energy.v1.SilverBatch.stamps:type_name -> energy.v1.Stamps
+	2,  // 12: energy.v1.SilverBatch.flags:type_name -> energy.v1.Runs
+	2,  // 13: energy.v1.SilverBatch.verdict:type_name -> energy.v1.Runs
+	2,  // 14: energy.v1.SilverBatch.waived:type_name -> energy.v1.Runs
+	4,  // 15: energy.v1.SilverBatch.exchanges:type_name -> energy.v1.Exchanges
+	6,  // 16: energy.v1.QuarantineBatch.readings:type_name -> energy.v1.BronzeBatch
+	2,  // 17: energy.v1.QuarantineBatch.rules:type_name -> energy.v1.Runs
+	18, // [18:18] is the sub-list for method output_type
+	18, // [18:18] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_columns_proto_init() }
@@ -828,7 +910,7 @@ func file_energy_v1_columns_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_energy_v1_columns_proto_rawDesc), len(file_energy_v1_columns_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -105,7 +105,11 @@ type Reading struct {
 	Revision uint64 `protobuf:"varint,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	// Span that the value covers, for interval energy and interval means; absent
 	// means the catalogue's length.
-	Length        *durationpb.Duration `protobuf:"bytes,8,opt,name=length,proto3" json:"length,omitempty"`
+	Length *durationpb.Duration `protobuf:"bytes,8,opt,name=length,proto3" json:"length,omitempty"`
+	// For registers: the meter was exchanged at time. value is the final index of
+	// the old meter, this the index that the new one starts from, in the same
+	// unit.
+	ExchangeStart *float64 `protobuf:"fixed64,9,opt,name=exchange_start,json=exchangeStart,proto3,oneof" json:"exchange_start,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -196,6 +200,13 @@ func (x *Reading) GetLength() *durationpb.Duration {
 	return nil
 }
 
+func (x *Reading) GetExchangeStart() float64 {
+	if x != nil && x.ExchangeStart != nil {
+		return *x.ExchangeStart
+	}
+	return 0
+}
+
 // ReadingBatch is many readings in one message.
 type ReadingBatch struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -245,7 +256,7 @@ var File_energy_v1_reading_proto protoreflect.FileDescriptor
 
 const file_energy_v1_reading_proto_rawDesc = "" +
 	"\n" +
-	"\x17energy/v1/reading.proto\x12\tenergy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n" +
+	"\x17energy/v1/reading.proto\x12\tenergy.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x02\n" +
 	"\aReading\x12\x1b\n" +
 	"\tentity_id\x18\x01 \x01(\tR\bentityId\x12\x16\n" +
 	"\x06metric\x18\x02 \x01(\tR\x06metric\x12.\n" +
@@ -254,9 +265,12 @@ const file_energy_v1_reading_proto_rawDesc = "" +
 	"\x04unit\x18\x05 \x01(\tR\x04unit\x12,\n" +
 	"\aquality\x18\x06 \x01(\x0e2\x12.energy.v1.QualityR\aquality\x12\x1a\n" +
 	"\brevision\x18\a \x01(\x04R\brevision\x121\n" +
-	"\x06length\x18\b \x01(\v2\x19.google.protobuf.DurationR\x06length\"D\n" +
+	"\x06length\x18\b \x01(\v2\x19.google.protobuf.DurationR\x06length\x12*\n" +
+	"\x0eexchange_start\x18\t \x01(\x01H\x00R\rexchangeStart\x88\x01\x01B\x11\n" +
+	"\x0f_exchange_start\"D\n" +
 	"\fReadingBatch\x12.\n" +
-	"\breadings\x18\x01 \x03(\v2\x12.energy.v1.ReadingR\breadingsJ\x04\b\x02\x10\t*{\n" +
+	"\breadings\x18\x01 \x03(\v2\x12.energy.v1.ReadingR\breadingsJ\x04\b\x02\x10\n" +
+	"*{\n" +
 	"\aQuality\x12\x17\n" +
 	"\x13QUALITY_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eQUALITY_ACTUAL\x10\x01\x12\x15\n" +
@@ -302,6 +316,7 @@ func file_energy_v1_reading_proto_init() {
 	if File_energy_v1_reading_proto != nil {
 		return
 	}
+	file_energy_v1_reading_proto_msgTypes[0].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
