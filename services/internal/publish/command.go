@@ -11,12 +11,13 @@ import (
 
 const help = `Publish the readings of files and wait until every one is acknowledged.
 
-A file is CSV, with a metric a column (wide) or a reading a row (long), or NDJSON;
-"-" is standard input, a gzip is recognised. What the columns of a CSV mean is
-told by a mapping file, by flags, or by both: a flag wins over the file.
+A file is CSV or Parquet, with a metric a column (wide) or a reading a row (long),
+or NDJSON; "-" is standard input, a gzip and Parquet are recognised. What the
+columns mean is told by a mapping file, by flags, or by both: a flag wins over the
+file. Parquet is read from its end and so not from a pipe.
 
-A bad row is left out and reported with file, line, column and what mends it; the
-exit status is then 1, although the good rows are published. Publishing a file
+A bad row is left out and reported with file, line (or row), column and what mends
+it; the exit status is then 1, although the good rows are published. Publishing a file
 again is safe: what is stored already does not count twice.`
 
 const examples = `  # CSV, one metric a column
@@ -38,6 +39,10 @@ const examples = `  # CSV, one metric a column
 
   # CSV, one metric a column, told by flags
   energy publish house.csv --time-column at --time-layout "2006-01-02 15:04" --zone Europe/Paris \
+    --column '{column: P, entity: house-1, metric: active_power, unit: kW}'
+
+  # Parquet, whose timestamps say how they are written
+  energy publish house.parquet --time-column at --time-layout timestamp \
     --column '{column: P, entity: house-1, metric: active_power, unit: kW}'
 
   # NDJSON, one object a line:
@@ -63,7 +68,7 @@ func Command(getenv func(key string) string) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
 		Use:     "publish FILE...",
-		Short:   "Publish readings from CSV or NDJSON files",
+		Short:   "Publish readings from CSV, Parquet or NDJSON files",
 		Long:    help,
 		Example: examples,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -32,6 +32,8 @@ type feed struct {
 	cancel  context.CancelFunc
 	total   int64        // bytes of all files, 0 when unknown
 	read    atomic.Int64 // bytes
+	rows    atomic.Int64 // of the file that is read
+	rowsAll atomic.Int64 // that it has, 0 when unknown
 	live    atomic.Bool  // standard input is being read
 
 	// Of the files before the one that is read; the goroutine's own.
@@ -88,6 +90,7 @@ func (f *feed) file(ctx context.Context, path string, o *Options) error {
 	}
 	defer s.Close() // read only: nothing can be lost
 	defer f.leave(s)
+	f.rowsAll.Store(s.TotalRows())
 	for n := 0; ; n++ {
 		r, _, err := s.Next()
 		counts := s.Counts()
@@ -102,6 +105,7 @@ func (f *feed) file(ctx context.Context, path string, o *Options) error {
 		if n%256 == 0 {
 			read, _ := s.Progress()
 			f.read.Store(f.bytes + read)
+			f.rows.Store(counts.Rows)
 		}
 	}
 }
@@ -111,6 +115,7 @@ func (f *feed) leave(s *source.Source) {
 	read, _ := s.Progress()
 	f.bytes += read
 	f.read.Store(f.bytes)
+	f.rows.Store(s.Counts().Rows)
 	f.before.Rows += s.Counts().Rows
 	f.before.Absent += s.Counts().Absent
 }

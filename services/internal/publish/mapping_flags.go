@@ -23,39 +23,40 @@ type mappingFlags struct {
 // longFields returns the flags for the fields of a long file, and their help.
 func longFields() [][2]string {
 	return [][2]string{
-		{"entity", "long CSV: id of the meter or site, or column:NAME"},
-		{"metric", "long CSV: metric, or column:NAME"},
-		{"value", "long CSV: name of the column with the values"},
-		{"unit", "long CSV: unit, or column:NAME"},
-		{"length", "long CSV: span that a value covers, as 15m, or column:NAME"},
-		{"quality", "long CSV: actual, estimated, corrected or withdrawn, or column:NAME"},
-		{"revision", "long CSV: revision, or column:NAME"},
-		{"exchange-start", "long CSV: name of the column with the index that a new meter starts from,\n" +
+		{"entity", "long: id of the meter or site, or column:NAME"},
+		{"metric", "long: metric, or column:NAME"},
+		{"value", "long: name of the column with the values"},
+		{"unit", "long: unit, or column:NAME"},
+		{"length", "long: span that a value covers, as 15m, or column:NAME"},
+		{"quality", "long: actual, estimated, corrected or withdrawn, or column:NAME"},
+		{"revision", "long: revision, or column:NAME"},
+		{"exchange-start", "long: name of the column with the index that a new meter starts from,\n" +
 			"empty where none was put in"},
 	}
 }
 
 func (f *mappingFlags) add(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.file, "mapping", "m", "", "YAML file that says what the columns mean")
-	fs.StringVar(&f.m.Format, "input", "", "how files are written: csv or ndjson")
+	fs.StringVar(&f.m.Format, "input", "", "how files are written: csv, parquet or ndjson")
 	fs.StringVar(&f.m.Delimiter, "delimiter", "", `CSV: character between fields, or tab (default ",")`)
 	fs.BoolVar(&f.noHeader, "no-header", false, "CSV: the first row has no names; columns are #1, #2, …")
 	fs.StringVar(&f.m.Comment, "comment", "", "CSV: lines that begin with this are skipped")
-	fs.BoolVar(&f.decimalComma, "decimal-comma", false, "CSV: numbers are written as 1,5")
+	fs.BoolVar(&f.decimalComma, "decimal-comma", false, "numbers are written as 1,5")
 	fs.StringArrayVar(&f.m.Absent, "absent", nil,
-		"CSV: cell that says \"no reading\"; may be repeated (default the empty cell)")
+		"cell that says \"no reading\"; may be repeated (default the empty cell)")
 	fs.StringArrayVar(&f.m.Time.Columns, "time-column", nil,
-		"CSV: column with the time; repeated columns are joined by a space")
+		"column with the time; repeated columns are joined by a space")
 	fs.StringVar(&f.m.Time.Layout, "time-layout", "",
-		"CSV: how 2 January 2006 15:04:05 would be written, or rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns")
-	fs.StringVar(&f.m.Time.Zone, "zone", "", "CSV: IANA zone of times without an offset")
-	fs.StringArrayVar(&f.columns, "column", nil, "wide CSV: an entry of the mapping's columns, such as\n"+
+		"how 2 January 2006 15:04:05 would be written, or rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns;\n"+
+			"timestamp for a Parquet column that is one")
+	fs.StringVar(&f.m.Time.Zone, "zone", "", "IANA zone of times without an offset")
+	fs.StringArrayVar(&f.columns, "column", nil, "wide: an entry of the mapping's columns, such as\n"+
 		"'{column: P, entity: m1, metric: active_power, unit: kW}'; may be repeated")
 	f.fields = map[string]*string{}
 	for _, field := range longFields() {
 		f.fields[field[0]] = fs.String(field[0], "", field[1])
 	}
-	fs.Float64Var(&f.scale, "scale", 0, "long CSV: factor of the values (default 1)")
+	fs.Float64Var(&f.scale, "scale", 0, "long: factor of the values (default 1)")
 }
 
 // complete returns the mapping of the file with the flags laid over it.

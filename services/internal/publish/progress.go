@@ -63,7 +63,7 @@ func (m *meter) tick(f *feed, acknowledged int64) {
 
 // draw shows the bar; a bar that cannot be drawn is no reason to stop.
 func (m *meter) draw(f *feed, acknowledged int64) {
-	m.bar.Describe(fmt.Sprintf("%d readings, %.0f/s", acknowledged, m.rate(acknowledged)))
+	m.bar.Describe(fmt.Sprintf("%d readings, %.0f/s%s", acknowledged, m.rate(acknowledged), rows(f)))
 	_ = m.bar.Set64(f.read.Load())
 }
 
@@ -78,13 +78,22 @@ func (m *meter) finish(f *feed, acknowledged int64) {
 
 // text tells progress in a line.
 func (m *meter) text(f *feed, acknowledged int64) string {
-	text := fmt.Sprintf("%d readings acknowledged, %.0f/s", acknowledged, m.rate(acknowledged))
+	text := fmt.Sprintf("%d readings acknowledged, %.0f/s%s", acknowledged, m.rate(acknowledged), rows(f))
 	read := f.read.Load()
 	if f.total == 0 || read == 0 {
 		return text
 	}
 	left := time.Duration(float64(time.Since(m.start)) * (float64(f.total)/float64(read) - 1)).Round(time.Second)
 	return fmt.Sprintf("%s, %.0f %% of the files read, about %s left", text, 100*float64(read)/float64(f.total), left)
+}
+
+// rows tells how far a file is read that says how many rows it has.
+func rows(f *feed) string {
+	all := f.rowsAll.Load()
+	if all == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", row %d of %d", f.rows.Load(), all)
 }
 
 func (m *meter) rate(acknowledged int64) float64 {

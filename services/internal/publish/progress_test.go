@@ -29,6 +29,19 @@ func TestMeter(t *testing.T) {
 			t.Errorf("%q, want %q", w.String(), want)
 		}
 	})
+	t.Run("TellsTheRowsOfAFileThatKnowsThem", func(t *testing.T) {
+		t.Parallel()
+		var w bytes.Buffer
+		m, f := begun(100, false, &w)
+		f.rows.Store(250)
+		f.rowsAll.Store(1000)
+		m.tick(f, 5000)
+		const want = "publish: 5000 readings acknowledged, 500/s, row 250 of 1000, " +
+			"25 % of the files read, about 30s left\n"
+		if w.String() != want {
+			t.Errorf("%q, want %q", w.String(), want)
+		}
+	})
 	t.Run("KnowsNoEndOfAStream", func(t *testing.T) {
 		t.Parallel()
 		var w bytes.Buffer

@@ -15,9 +15,10 @@ import (
 
 // Mapping says how a file is written and what its columns mean. A column is
 // named as in the header, or by #n, n = 1 for the first. Either Columns or Long
-// is given. The zero Mapping stands for NDJSON.
+// is given. The zero Mapping stands for NDJSON. Delimiter, Header and Comment are
+// about CSV only.
 type Mapping struct {
-	Format    string   `yaml:"format"`    // csv (also when empty) or ndjson
+	Format    string   `yaml:"format"`    // csv, parquet or ndjson; empty is csv, or parquet where the file is
 	Delimiter string   `yaml:"delimiter"` // one character or "tab"; empty is a comma
 	Header    *bool    `yaml:"header"`    // whether the first row names the columns; nil is true
 	Comment   string   `yaml:"comment"`   // lines that begin with it are skipped; empty is none
@@ -31,7 +32,7 @@ type Mapping struct {
 // Time says where the time of a row stands and how it is written.
 type Time struct {
 	Columns []string `yaml:"columns"` // joined by a space
-	Layout  string   `yaml:"layout"`  // of package time, or rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns
+	Layout  string   `yaml:"layout"`  // of package time, or rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns, timestamp
 	Zone    string   `yaml:"zone"`    // IANA name, for layouts without an offset
 }
 

@@ -33,8 +33,9 @@ func (j *jsonRows) read(queue []item) ([]item, error) {
 
 // decode appends what stands on a line.
 func (j *jsonRows) decode(queue []item, ln line) []item {
+	at := Position{Line: ln.number}
 	fault := func(f bronze.Fault) {
-		queue = append(queue, item{line: ln.number, err: j.fault(ln, f.Detail)})
+		queue = append(queue, item{at: at, err: j.fault(ln, f.Detail)})
 	}
 	if ln.cut {
 		fault(bronze.Fault{Detail: "the line is longer than 1 MiB"})
@@ -42,7 +43,7 @@ func (j *jsonRows) decode(queue []item, ln line) []item {
 	}
 	j.payload = append(j.payload[:0], ln.text...)
 	unknown := j.decoder.Decode("application/x-ndjson", j.payload, func(_ uint32, r reading.Reading) {
-		queue = append(queue, item{line: ln.number, reading: r})
+		queue = append(queue, item{at: at, reading: r})
 	}, fault)
 	j.counts.Unknown += int64(unknown)
 	return queue
@@ -53,7 +54,7 @@ func (j *jsonRows) fault(ln line, detail string) *RowError {
 		detail = halfWritten
 	}
 	return &RowError{
-		File: j.file, Line: ln.number, Found: excerpt(ln.text),
+		File: j.file, Position: Position{Line: ln.number}, Found: excerpt(ln.text),
 		Expected: "a reading as a JSON object",
 		Hint:     strings.TrimSuffix(detail, "; this line is lost"),
 	}

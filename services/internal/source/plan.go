@@ -14,6 +14,8 @@ import (
 // plan is a checked mapping.
 type plan struct {
 	ndjson    bool
+	format    string // csv or parquet where it is told
+	when      Time
 	delimiter byte
 	header    bool
 	comment   string
@@ -63,10 +65,14 @@ func (m Mapping) compile() (*plan, error) {
 		}
 		return &plan{ndjson: true}, nil
 	}
-	if m.Format != "" && m.Format != "csv" {
-		fault("format %q is not known; use csv or ndjson", m.Format)
+	if m.Format != "" && m.Format != csv && m.Format != parquetFormat {
+		fault("format %q is not known; use csv, parquet or ndjson", m.Format)
 	}
-	p := &plan{header: m.Header == nil || *m.Header, comment: m.Comment, comma: m.Decimal == "comma",
+	if m.Format == parquetFormat && m.Time.Layout == "" {
+		m.Time.Layout = timestamp
+	}
+	p := &plan{format: m.Format, when: m.Time,
+		header: m.Header == nil || *m.Header, comment: m.Comment, comma: m.Decimal == "comma",
 		absent: map[string]bool{"": m.Absent == nil}}
 	for _, token := range m.Absent {
 		p.absent[strings.TrimSpace(token)] = true
@@ -203,37 +209,44 @@ func parseRevision(text string) (uint64, error) {
 
 // bind finds the cells of the columns that the mapping names. Header is nil
 // where the file has none; columns are then known by number only.
-func (p *plan) bind(header []string, width int) error {
+//
+// Place is what the names stand in, for messages.
+func (p *plan) bind(place string, header []string, width int) error {
 	var faults []error
-	find := func(r *ref) {
-		if r.column == "" {
-			return
-		}
+	for _, r := range p.cells() {
 		var err error
-		if r.index, err = findColumn(r.column, header, width); err != nil {
+		if r.index, err = findColumn(r.column, place, header, width); err != nil {
 			faults = append(faults, err)
-		}
-	}
-	for i := range p.times {
-		find(&p.times[i])
-	}
-	for i := range p.series {
-		s := &p.series[i]
-		for _, r := range []*ref{
-			&s.value, &s.entity, &s.metric, &s.unit, &s.length, &s.quality, &s.revision, &s.exchange,
-		} {
-			find(r)
 		}
 	}
 	return errors.Join(faults...)
 }
 
-func findColumn(name string, header []string, width int) (int, error) {
+// cells returns all references to cells.
+func (p *plan) cells() (cells []*ref) {
+	add := func(refs ...*ref) {
+		for _, r := range refs {
+			if r.column != "" {
+				cells = append(cells, r)
+			}
+		}
+	}
+	for i := range p.times {
+		add(&p.times[i])
+	}
+	for i := range p.series {
+		s := &p.series[i]
+		add(&s.value, &s.entity, &s.metric, &s.unit, &s.length, &s.quality, &s.revision, &s.exchange)
+	}
+	return cells
+}
+
+func findColumn(name, place string, header []string, width int) (int, error) {
 	found := -1
 	for i, h := range header {
 		if h == name && found >= 0 {
-			return 0, fmt.Errorf("column %q stands in the header twice, as #%d and #%d; write the one that is meant",
-				name, found+1, i+1)
+			return 0, fmt.Errorf("column %q stands in the %s twice, as #%d and #%d; write the one that is meant",
+				name, place, found+1, i+1)
 		}
 		if h == name {
 			found = i
@@ -251,7 +264,7 @@ func findColumn(name string, header []string, width int) (int, error) {
 	if header == nil {
 		return 0, fmt.Errorf("column %q: the file has no header (header: false); write #1 to #%d", name, width)
 	}
-	return 0, fmt.Errorf("column %q is not in the header; it has %s", name, strings.Join(quoteAll(header), ", "))
+	return 0, fmt.Errorf("column %q is not in the %s; it has %s", name, place, strings.Join(quoteAll(header), ", "))
 }
 
 func quoteAll(texts []string) []string {

@@ -8,7 +8,7 @@ import (
 // RowError is what is wrong with one row, or with one cell of it.
 type RowError struct {
 	File     string
-	Line     int    // 0 when it is not known
+	Position        // zero when it is not known
 	Column   string // its name, or #n; empty when the whole row is meant
 	Found    string // what stands there, shortened
 	Expected string // what should
@@ -21,6 +21,9 @@ func (e *RowError) Error() string {
 	b.WriteString(e.File)
 	if e.Line > 0 {
 		fmt.Fprintf(&b, ":%d", e.Line)
+	}
+	if e.Row > 0 {
+		fmt.Fprintf(&b, ": row %d", e.Row)
 	}
 	b.WriteString(": ")
 	if e.Column != "" {

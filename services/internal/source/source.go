@@ -1,14 +1,26 @@
-// Package source reads readings from files: CSV in which every metric has a
-// column (wide) or every reading a row (long), and NDJSON. A [Mapping] says what
-// the columns mean.
+// Package source reads readings from files: CSV and Parquet in which every metric
+// has a column (wide) or every reading a row (long), and NDJSON. A [Mapping] says
+// what the columns mean.
 //
-// What it promises: files are streamed, a gzip is recognised by its first bytes,
-// and a bad row never spoils its neighbours: it is a [RowError] that names file,
-// line and column, and the next call goes on behind it. A cell that says "no
-// reading" is counted, never turned into a zero.
+// What it promises: files are streamed, a gzip and Parquet are recognised by their
+// first bytes, and a bad row never spoils its neighbours: it is a [RowError] that
+// names file, line (or row) and column, and the next call goes on behind it. A
+// cell that says "no reading" is counted, never turned into a zero.
 //
 // Memory is bounded by the longest record (1 MiB), a table of names, and about
-// 200 bytes for each series of a file whose times are local.
+// 200 bytes for each series of a file whose times are local; of Parquet by a page
+// (64 MiB at most, 1 MiB as usually written) and a dictionary of each column that
+// the mapping names.
+//
+// # Parquet
+//
+// The columns that the mapping names must hold one value a row. A row means what
+// the row of a CSV with the same content would: numbers of any type are read as
+// decimals (a float of 32 bits as the shortest that names it), and null is the
+// cell that says "no reading". Times come from a column of text or of numbers, as
+// the layout says, or from a date or timestamp, whose type says it; a timestamp
+// that is not adjusted to UTC needs a zone, one that is takes none. Parquet is
+// read from its end, so it cannot come through a pipe.
 //
 // # Local times
 //
@@ -38,9 +50,11 @@ import (
 // Stdin is the path that stands for standard input.
 const Stdin = "-"
 
-// Position says where in its file a reading stands.
+// Position says where in its file a reading stands: in a line of text, or in a
+// row of a Parquet file. Each is 1 for the first.
 type Position struct {
-	Line int // 1 for the first
+	Line int
+	Row  int64
 }
 
 // Counts tells what has been read so far.
@@ -75,7 +89,7 @@ type rows interface {
 // item is a reading or what is wrong instead of it.
 type item struct {
 	reading reading.Reading
-	line    int
+	at      Position
 	err     *RowError
 }
 
@@ -112,9 +126,19 @@ func OpenReader(name string, r io.Reader, size int64, m Mapping) (*Source, error
 		return nil, fmt.Errorf("mapping: %w", err)
 	}
 	s := &Source{name: name, total: size, read: &counter{r: r}, close: func() error { return nil }}
+	if at, ok := seekable(r); ok && beginsAsParquet(at) {
+		if s.rows, err = newParquet(name, at, p, s); err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
 	text, err := plainText(s.read)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	head, _ := text.Peek(len(magic)) // what is wrong with it, the first Next will say
+	if err := notParquet(name, p, head); err != nil {
+		return nil, err
 	}
 	if m.isZero() {
 		if err := checkNDJSON(name, text); err != nil {
@@ -151,21 +175,36 @@ func (s *Source) Next() (reading.Reading, Position, error) {
 	s.next++
 	if it.err != nil {
 		s.counts.Bad++
-		return reading.Reading{}, Position{it.line}, it.err
+		return reading.Reading{}, it.at, it.err
 	}
 	s.counts.Readings++
-	return it.reading, Position{it.line}, nil
+	return it.reading, it.at, nil
 }
 
 // Counts returns what has been read so far.
 func (s *Source) Counts() Counts { return s.counts }
 
 // Progress returns how many bytes of the file have been read, compressed ones of
-// a gzip, and how many there are, 0 when that is unknown.
+// a gzip, and how many there are, 0 when that is unknown. Of a Parquet file, whose
+// columns stand apart, it is the share of its rows.
 func (s *Source) Progress() (read, total int64) { return s.read.n.Load(), s.total }
 
-// Close closes what Open opened.
-func (s *Source) Close() error { return s.close() }
+// TotalRows returns how many rows the file has, 0 when that is unknown, as it is
+// for text.
+func (s *Source) TotalRows() int64 {
+	if p, ok := s.rows.(*parquetRows); ok {
+		return p.total
+	}
+	return 0
+}
+
+// Close closes what Open opened, and gives back what was read ahead.
+func (s *Source) Close() error {
+	if p, ok := s.rows.(*parquetRows); ok {
+		return errors.Join(p.close(), s.close())
+	}
+	return s.close()
+}
 
 // counter counts the bytes that pass.
 type counter struct {

@@ -33,7 +33,7 @@ func mapping(t *testing.T, document string) source.Mapping {
 
 // drain reads a source to its end and returns the readings and the messages of
 // bad rows.
-func drain(t *testing.T, s *source.Source) (readings []reading.Reading, bad []string) {
+func drain(t testing.TB, s *source.Source) (readings []reading.Reading, bad []string) {
 	t.Helper()
 	for {
 		r, _, err := s.Next()
@@ -52,7 +52,7 @@ func drain(t *testing.T, s *source.Source) (readings []reading.Reading, bad []st
 }
 
 // read reads a text to its end.
-func read(t *testing.T, m source.Mapping, text string) ([]reading.Reading, []string, source.Counts) {
+func read(t testing.TB, m source.Mapping, text string) ([]reading.Reading, []string, source.Counts) {
 	t.Helper()
 	s, err := source.OpenReader("f.csv", strings.NewReader(text), 0, m)
 	if err != nil {
@@ -255,7 +255,7 @@ func TestOpen(t *testing.T) {
 		"a zip archive is refused":         {m, "PK\x03\x04", "unzip -p"},
 		"a false gzip is refused":          {m, "\x1F\x8Bxyzxyzxyzxyz", "begins as a gzip but is none"},
 		"a mapping's faults are reported": {
-			source.Mapping{Format: "xml"}, "", `format "xml" is not known; use csv or ndjson`},
+			source.Mapping{Format: "xml"}, "", `format "xml" is not known; use csv, parquet or ndjson`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -15,8 +15,14 @@ var epochs = map[string]int{"epoch_s": 9, "epoch_ms": 6, "epoch_us": 3, "epoch_n
 
 const rfc3339 = "rfc3339"
 
+// timestamp is the layout of columns whose type tells their times.
+const timestamp = "timestamp"
+
 const layoutHelp = `write it as the moment 2 January 2006 15:04:05 would stand in the file, ` +
 	`such as "2006-01-02 15:04" or "2/1/2006 15:04:05", or one of rfc3339, epoch_s, epoch_ms, epoch_us, epoch_ns`
+
+// errNoLayout says that the text of times needs a layout.
+var errNoLayout = errors.New("time: layout timestamp is for Parquet columns of that type; " + layoutHelp)
 
 // stamps reads the times of one file.
 type stamps struct {
@@ -25,6 +31,7 @@ type stamps struct {
 	epoch  bool
 	digits int        // of an epoch
 	clock  *wallClock // nil when the text tells its offset
+	typed  bool       // written by this package, of the column's type
 }
 
 // newStamps reports every fault of t.
@@ -39,8 +46,11 @@ func newStamps(t Time) (*stamps, error) {
 	local := false
 	switch {
 	case t.Layout == "":
-		faults = append(faults, errors.New("time: layout is missing; "+layoutHelp))
+		faults = append(faults, errors.New("time: layout is missing; "+layoutHelp+
+			", or timestamp for a Parquet column that is one"))
 	case s.epoch:
+	case t.Layout == timestamp:
+		local = t.Zone != "" // what it is good for is known with the file
 	case t.Layout == rfc3339:
 		s.layout = time.RFC3339Nano
 	default:
@@ -105,6 +115,9 @@ func (s *stamps) parse(text string, series []byte) (int64, error) {
 		return ns, nil
 	}
 	t, err := time.Parse(s.layout, text)
+	if err != nil && s.typed {
+		return 0, errRange // a year of five digits
+	}
 	if err != nil {
 		return 0, errForm
 	}
