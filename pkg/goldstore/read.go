@@ -36,17 +36,37 @@ type Series struct {
 	ID int64
 }
 
+// Page is a part of a list of series. The zero page is the whole list.
+type Page struct {
+	Contains []string       // texts that all occur in a name of the series, in any case of ASCII letters
+	After    reading.Series // which need not exist; the zero series stands before all
+	Limit    uint32         // 0 means all
+}
+
+// No name holds a line feed, so that no text is found across two. The list is
+// read in the order of the unique index, and no further than the limit.
 const selectSeries = `
 SELECT id, entity, metric, unit FROM gold.series
 WHERE (cardinality($1::text[]) = 0 OR entity = ANY ($1)) AND (cardinality($2::text[]) = 0 OR metric = ANY ($2))
-ORDER BY entity, metric, unit`
+	AND (entity, metric, unit) > ($3, $4, $5)
+	AND NOT EXISTS (SELECT FROM unnest($6::text[]) AS wanted (part)
+		WHERE strpos(lower(concat_ws(E'\n', entity, metric, unit) COLLATE "C"), lower(part COLLATE "C")) = 0)
+ORDER BY entity, metric, unit
+LIMIT nullif($7::bigint, 0)`
 
 // Series returns the series that the selector picks, by entity, metric and
 // unit.
 func (tx *ReadTx) Series(ctx context.Context, sel Selector) ([]Series, error) {
+	return tx.SeriesPage(ctx, sel, Page{})
+}
+
+// SeriesPage returns a page of the series that the selector picks, by entity,
+// metric and unit.
+func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Series, error) {
 	// A nil list would be NULL, which no comparison likes.
-	entities, metrics := append([]string{}, sel.Entities...), append([]string{}, sel.Metrics...)
-	rows, err := tx.tx.Query(ctx, selectSeries, entities, metrics)
+	list := func(names []string) []string { return append([]string{}, names...) }
+	rows, err := tx.tx.Query(ctx, selectSeries, list(sel.Entities), list(sel.Metrics),
+		page.After.EntityID, page.After.Metric, page.After.Unit, list(page.Contains), page.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read series: %w", err)
 	}

@@ -82,6 +82,38 @@ func TestReadTx(t *testing.T) {
 			})
 		}
 	})
+	t.Run("PagesJoinToTheListOfWhatIsSearchedFor", func(t *testing.T) {
+		t.Parallel()
+		after := func(entity string) reading.Series {
+			return reading.Series{EntityID: entity, Metric: register.Metric, Unit: register.Unit}
+		}
+		for _, tt := range []struct {
+			page Page
+			want []string
+		}{
+			{Page{Limit: 2}, []string{"B", "a"}},
+			{Page{After: after("a"), Limit: 2}, []string{"z", "ä"}},
+			{Page{After: after("b")}, []string{"z", "ä"}}, // behind one that does not exist
+			{Page{After: reading.Series{EntityID: "z"}}, []string{"z", "ä"}},
+			{Page{After: after("ä")}, nil},
+			{Page{Contains: []string{"b", "KWH"}}, []string{"B"}}, // in any case
+			{Page{Contains: []string{"ä"}}, []string{"ä"}},
+			{Page{Contains: []string{"energy"}, After: after("B"), Limit: 1}, []string{"a"}},
+			{Page{Contains: []string{"Ba"}}, nil},     // not across two names
+			{Page{Contains: []string{"%", "_"}}, nil}, // no pattern
+		} {
+			read(t, s, func(tx *ReadTx) {
+				series, err := tx.SeriesPage(t.Context(), Selector{}, tt.page)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := column(series, func(s *Series) string { return s.EntityID })
+				if diff := cmp.Diff(tt.want, got, cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%+v: %s", tt.page, diff)
+				}
+			})
+		}
+	})
 	t.Run("BoundsLeaveOutWhatDoesNotCount", func(t *testing.T) {
 		t.Parallel()
 		read(t, s, func(tx *ReadTx) {

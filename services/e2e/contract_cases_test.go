@@ -43,7 +43,29 @@ type fieldRules struct {
 // refused holds the bad values of every field of every request. A new field
 // makes the contract test fail until somebody decides what it refuses.
 var refused = map[protoreflect.FullName]fieldRules{
-	"energy.v1.ListSeriesRequest.selector":      selectorRules,
+	"energy.v1.ListSeriesRequest.selector": selectorRules,
+	"energy.v1.ListSeriesRequest.contains": {bad: append(nameRules.bad[:len(nameRules.bad)-1:len(nameRules.bad)-1], badValue{
+		name: "more texts than are searched for at once", body: `["a"` + strings.Repeat(`,"a"`, 16) + `]`,
+		grpc: strings.Fields(strings.Repeat("a ", 17)), want: "has 17 texts: at most 16",
+	})},
+	"energy.v1.ListSeriesRequest.after": {
+		bad: []badValue{
+			{name: "no object", body: `"sceaux"`, query: []string{"sceaux"}, want: "entity_id"},
+			{name: "a list", body: `[]`, want: "must be an object with entity_id, metric, unit"},
+		},
+		noGRPC: "every series is one; its fields have their own rules",
+	},
+	"energy.v1.SeriesKey.entity_id": seriesNameRules,
+	"energy.v1.SeriesKey.metric":    seriesNameRules,
+	"energy.v1.SeriesKey.unit":      seriesNameRules,
+	"energy.v1.ListSeriesRequest.limit": {
+		bad: []badValue{
+			{name: "less than none", body: `-1`, query: []string{"-1"}, want: "must be an integer from 0 to 4294967295"},
+			{name: "a fraction", body: `1.5`, query: []string{"1.5"}, want: "must be an integer from 0"},
+			{name: "a word", body: `"all"`, query: []string{"all"}, want: "must be an integer from 0"},
+		},
+		noGRPC: "every number is a limit",
+	},
 	"energy.v1.QueryAggregatesRequest.selector": selectorRules,
 	"energy.v1.GetLatestRequest.selector":       selectorRules,
 	"energy.v1.WatchAggregatesRequest.selector": selectorRules,
@@ -108,6 +130,15 @@ var nameRules = fieldRules{bad: []badValue{
 	{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
 	{name: "more names than are answered at once", body: `["a"` + strings.Repeat(`,"a"`, 10_000) + `]`,
 		grpc: strings.Fields(strings.Repeat("a ", 10_001)), want: "has 10001 names: at most 10000"},
+}}
+
+var seriesNameRules = fieldRules{bad: []badValue{
+	{name: "a list", body: `["a"]`, query: []string{"a", "b"}},
+	{name: "a number", body: `5`, want: "must be a string, not 5"},
+	{name: "a name longer than any", body: `"` + strings.Repeat("x", 257) + `"`, query: []string{strings.Repeat("x", 257)},
+		grpc: strings.Repeat("x", 257), want: "has 257 bytes: at most 256"},
+	{name: "a NUL", body: `"a\u0000"`, query: []string{"a\x00"}, grpc: "a\x00", want: "without control characters"},
+	{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
 }}
 
 var windowRules = fieldRules{bad: []badValue{

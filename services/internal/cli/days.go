@@ -10,6 +10,7 @@ import (
 	"time"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 // day is one local day of the series that have energy.
@@ -71,12 +72,9 @@ func keyOf(r *energyv1.QueryAggregatesResponse) string {
 func (d *day) add(series int, r *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) {
 	d.received += a.GetReceived()
 	d.expected += a.GetExpected()
-	if a.GetStatistics() == nil {
+	amount, ok := ask.Energy(r.GetKind(), r.GetEnergyUnit(), a)
+	if !ok {
 		return
-	}
-	amount := a.GetStatistics().GetEnergy()
-	if r.GetKind() == energyv1.Kind_KIND_REGISTER {
-		amount = a.GetStatistics().GetAdvance()
 	}
 	d.energy[series] = fmt.Sprintf("%.3f", amount)
 	if a.Peak != nil {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 // printer writes the messages of an answer.
@@ -62,14 +63,10 @@ func statistic(get func(*energyv1.Statistics) float64) value {
 
 // energy prints the energy of a window, the advance for registers.
 func energy(r *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
-	switch s := a.GetStatistics(); {
-	case s == nil || r.GetEnergyUnit() == "":
-		return ""
-	case r.GetKind() == energyv1.Kind_KIND_REGISTER:
-		return number(s.GetAdvance())
-	default:
-		return number(s.GetEnergy())
+	if x, ok := ask.Energy(r.GetKind(), r.GetEnergyUnit(), a); ok {
+		return number(x)
 	}
+	return ""
 }
 
 func share(a *energyv1.Aggregate) string {

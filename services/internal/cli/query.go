@@ -11,11 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/energy-platform/energy/pkg/gold"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 // queryFlags is what `energy query` was called with.
@@ -76,9 +75,9 @@ func (f *queryFlags) selector() *energyv1.Selector {
 }
 
 func (f *queryFlags) location() (*time.Location, error) {
-	zone, err := time.LoadLocation(f.zone)
+	zone, err := ask.Zone(f.zone)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("--zone %q is no IANA time zone: give one such as Europe/Paris", f.zone)}
+		return nil, usageError{fmt.Errorf("--zone %w", err)}
 	}
 	return zone, nil
 }
@@ -141,10 +140,7 @@ func eachAnswer(
 }
 
 func (f *queryFlags) request(zone *time.Location) (*energyv1.QueryAggregatesRequest, error) {
-	req := &energyv1.QueryAggregatesRequest{
-		Selector: f.selector(),
-		Window:   &energyv1.Window{},
-	}
+	req := &energyv1.QueryAggregatesRequest{Selector: f.selector()}
 	var faults []error
 	for _, instant := range []struct {
 		name, text string
@@ -153,37 +149,18 @@ func (f *queryFlags) request(zone *time.Location) (*energyv1.QueryAggregatesRequ
 		if instant.text == "" {
 			continue
 		}
-		t, err := parseTime(instant.text, zone)
+		t, err := ask.Time(instant.text, zone)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s %w", instant.name, err))
 			continue
 		}
 		*instant.target = timestamppb.New(t)
 	}
-	if unit, ok := gold.ParseCalendar(f.window); ok {
-		req.Window.Span = &energyv1.Window_Calendar{Calendar: energyv1.CalendarUnit(unit)}
-		req.Window.Zone = f.zone
-	} else if d, err := time.ParseDuration(f.window); err == nil && d > 0 {
-		req.Window.Span = &energyv1.Window_Fixed{Fixed: durationpb.New(d)}
-	} else {
-		faults = append(faults, fmt.Errorf(
-			"--window %q is no window: give a duration such as 15m or 1h, or day, week, month, year, gas_day", f.window))
+	var err error
+	if req.Window, err = ask.Window(f.window, zone); err != nil {
+		faults = append(faults, fmt.Errorf("--window %w", err))
 	}
 	return req, errors.Join(faults...)
-}
-
-var timeLayouts = []string{
-	time.RFC3339Nano, "2006-01-02", "2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02 15:04:05",
-}
-
-func parseTime(text string, zone *time.Location) (time.Time, error) {
-	for _, layout := range timeLayouts {
-		if t, err := time.ParseInLocation(layout, text, zone); err == nil {
-			return t, nil
-		}
-	}
-	return time.Time{}, fmt.Errorf(
-		"%q is no time: give a date such as 2007-01-31, or a time such as 2007-01-31T06:00 or 2007-01-31T06:00:00Z", text)
 }
 
 // number prints a value with up to six decimals, without trailing zeros.

@@ -62,22 +62,57 @@ func checkSelector(s *energyv1.Selector) error {
 	return checkNames("selector.metrics", s.GetMetrics())
 }
 
+// maxContained bounds the texts that a series is searched for.
+const maxContained = 16
+
+// pageOf returns what a list of series is narrowed to.
+func pageOf(req *energyv1.ListSeriesRequest) (goldstore.Page, error) {
+	after := req.GetAfter()
+	page := goldstore.Page{
+		Contains: req.GetContains(), Limit: req.GetLimit(),
+		After: reading.Series{EntityID: after.GetEntityId(), Metric: after.GetMetric(), Unit: after.GetUnit()},
+	}
+	if n := len(page.Contains); n > maxContained {
+		return page, invalid("contains", "has %d texts: at most %d are allowed", n, maxContained)
+	}
+	if err := checkNames("contains", page.Contains); err != nil {
+		return page, err
+	}
+	for _, name := range []struct{ field, value string }{
+		{"after.entity_id", page.After.EntityID}, {"after.metric", page.After.Metric}, {"after.unit", page.After.Unit},
+	} {
+		if fault := nameFault(name.value); fault != "" {
+			return page, invalid(name.field, "%s", fault)
+		}
+	}
+	return page, nil
+}
+
 func checkNames(field string, names []string) error {
 	if len(names) > maxSelected {
 		return invalid(field, "has %d names: at most %d are allowed, ask in parts", len(names), maxSelected)
 	}
 	for i, name := range names {
 		field := fmt.Sprintf("%s[%d]", field, i)
-		switch {
-		case name == "":
+		if name == "" {
 			return invalid(field, "is empty: give names, or no list for all")
-		case len(name) > maxNameBytes:
-			return invalid(field, "has %d bytes: at most %d are allowed", len(name), maxNameBytes)
-		case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
-			return invalid(field, "%q must be UTF-8 without control characters", name)
+		}
+		if fault := nameFault(name); fault != "" {
+			return invalid(field, "%s", fault)
 		}
 	}
 	return nil
+}
+
+// nameFault says why nothing can have a name, empty when something can.
+func nameFault(name string) string {
+	switch {
+	case len(name) > maxNameBytes:
+		return fmt.Sprintf("has %d bytes: at most %d are allowed", len(name), maxNameBytes)
+	case !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl):
+		return fmt.Sprintf("%q must be UTF-8 without control characters", name)
+	}
+	return ""
 }
 
 // The times that can be asked for. They leave room around readings, which are

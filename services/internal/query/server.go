@@ -74,17 +74,21 @@ func stream[M any](
 	return statusOf(failed)
 }
 
-// ListSeries streams the series that the selector matches.
+// ListSeries streams the series that match.
 func (s *Server) ListSeries(
 	req *energyv1.ListSeriesRequest, out grpc.ServerStreamingServer[energyv1.ListSeriesResponse],
 ) error {
 	if err := checkSelector(req.GetSelector()); err != nil {
 		return err
 	}
+	page, err := pageOf(req)
+	if err != nil {
+		return err
+	}
 	type response = *energyv1.ListSeriesResponse
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
-			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			series, err := tx.SeriesPage(ctx, selector(req.GetSelector()), page)
 			if err != nil {
 				return err
 			}

@@ -197,8 +197,16 @@ func (x *Selector) GetMetrics() []string {
 }
 
 type ListSeriesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Selector      *Selector              `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Selector *Selector              `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
+	// Texts that all occur in the entity id, metric or unit, whatever the case of
+	// ASCII letters.
+	Contains []string `protobuf:"bytes,2,rep,name=contains,proto3" json:"contains,omitempty"`
+	// Only series that come behind this one, which need not exist: to list them
+	// in pages, give the last one of the page before.
+	After *SeriesKey `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
+	// At most so many series; 0 does not restrict.
+	Limit         uint32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +246,27 @@ func (x *ListSeriesRequest) GetSelector() *Selector {
 		return x.Selector
 	}
 	return nil
+}
+
+func (x *ListSeriesRequest) GetContains() []string {
+	if x != nil {
+		return x.Contains
+	}
+	return nil
+}
+
+func (x *ListSeriesRequest) GetAfter() *SeriesKey {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *ListSeriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
 }
 
 type ListSeriesResponse struct {
@@ -1493,9 +1522,12 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\bSelector\x12\x1d\n" +
 	"\n" +
 	"entity_ids\x18\x01 \x03(\tR\tentityIds\x12\x18\n" +
-	"\ametrics\x18\x02 \x03(\tR\ametrics\"D\n" +
+	"\ametrics\x18\x02 \x03(\tR\ametrics\"\xa2\x01\n" +
 	"\x11ListSeriesRequest\x12/\n" +
-	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\"\xe3\x01\n" +
+	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\x12\x1a\n" +
+	"\bcontains\x18\x02 \x03(\tR\bcontains\x12*\n" +
+	"\x05after\x18\x03 \x01(\v2\x14.energy.v1.SeriesKeyR\x05after\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\rR\x05limit\"\xe3\x01\n" +
 	"\x12ListSeriesResponse\x12,\n" +
 	"\x06series\x18\x01 \x01(\v2\x14.energy.v1.SeriesKeyR\x06series\x12#\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x0f.energy.v1.KindR\x04kind\x12\x1f\n" +
@@ -1683,54 +1715,55 @@ var file_energy_v1_query_proto_goTypes = []any{
 }
 var file_energy_v1_query_proto_depIdxs = []int32{
 	2,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
-	19, // 1: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 2: energy.v1.ListSeriesResponse.kind:type_name -> energy.v1.Kind
-	20, // 3: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
-	20, // 4: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
-	1,  // 5: energy.v1.Window.calendar:type_name -> energy.v1.CalendarUnit
-	2,  // 6: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
-	21, // 7: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
-	21, // 8: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
-	5,  // 9: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
-	21, // 10: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
-	21, // 11: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
-	22, // 12: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
-	21, // 13: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
-	21, // 14: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
-	8,  // 15: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
-	19, // 16: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 17: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 18: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	2,  // 19: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
-	19, // 20: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 21: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
-	21, // 22: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
-	23, // 23: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
-	21, // 24: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
-	2,  // 25: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
-	5,  // 26: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
-	19, // 27: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 28: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 29: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	20, // 30: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	15, // 31: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	16, // 32: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	18, // 33: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	3,  // 34: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	6,  // 35: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	10, // 36: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	12, // 37: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	14, // 38: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	4,  // 39: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	9,  // 40: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	11, // 41: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	13, // 42: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	17, // 43: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	39, // [39:44] is the sub-list for method output_type
-	34, // [34:39] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	19, // 1: energy.v1.ListSeriesRequest.after:type_name -> energy.v1.SeriesKey
+	19, // 2: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 3: energy.v1.ListSeriesResponse.kind:type_name -> energy.v1.Kind
+	20, // 4: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
+	20, // 5: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
+	1,  // 6: energy.v1.Window.calendar:type_name -> energy.v1.CalendarUnit
+	2,  // 7: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
+	21, // 8: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
+	21, // 9: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
+	5,  // 10: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
+	21, // 11: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
+	21, // 12: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
+	22, // 13: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
+	21, // 14: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
+	21, // 15: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
+	8,  // 16: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
+	19, // 17: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 18: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
+	7,  // 19: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	2,  // 20: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
+	19, // 21: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 22: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
+	21, // 23: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
+	23, // 24: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
+	21, // 25: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
+	2,  // 26: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
+	5,  // 27: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
+	19, // 28: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 29: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
+	7,  // 30: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	20, // 31: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	15, // 32: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	16, // 33: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	18, // 34: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	3,  // 35: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	6,  // 36: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	10, // 37: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	12, // 38: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	14, // 39: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	4,  // 40: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	9,  // 41: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	11, // 42: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	13, // 43: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	17, // 44: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	40, // [40:45] is the sub-list for method output_type
+	35, // [35:40] is the sub-list for method input_type
+	35, // [35:35] is the sub-list for extension type_name
+	35, // [35:35] is the sub-list for extension extendee
+	0,  // [0:35] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }

@@ -32,8 +32,7 @@ const (
 //
 // QueryService answers from gold.
 type QueryServiceClient interface {
-	// ListSeries streams the series that a selector matches, by entity, metric
-	// and unit.
+	// ListSeries streams the series that match, by entity, metric and unit.
 	ListSeries(ctx context.Context, in *ListSeriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSeriesResponse], error)
 	// QueryAggregates streams one aggregate a series and window, series by
 	// series, windows in time order. Windows start with the series' first
@@ -152,8 +151,7 @@ func (c *queryServiceClient) GetPipelineStatus(ctx context.Context, in *GetPipel
 //
 // QueryService answers from gold.
 type QueryServiceServer interface {
-	// ListSeries streams the series that a selector matches, by entity, metric
-	// and unit.
+	// ListSeries streams the series that match, by entity, metric and unit.
 	ListSeries(*ListSeriesRequest, grpc.ServerStreamingServer[ListSeriesResponse]) error
 	// QueryAggregates streams one aggregate a series and window, series by
 	// series, windows in time order. Windows start with the series' first
