@@ -1,0 +1,20 @@
+-- The role that may change the registry of entities. The query service offers
+-- that in its API: its login role is a member of gold_reader and, where the API
+-- is to change the registry, of this one. See 0004_roles.sql.
+DO $$
+BEGIN
+    BEGIN
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gold_registrar') THEN
+            CREATE ROLE gold_registrar NOLOGIN;
+        END IF;
+    EXCEPTION
+        WHEN duplicate_object OR unique_violation THEN NULL; -- made at the same time
+        WHEN insufficient_privilege THEN
+            RAISE NOTICE 'role gold_registrar is missing and % may not make it: its grants are left out', current_user;
+            RETURN;
+    END;
+    GRANT USAGE ON SCHEMA gold TO gold_registrar;
+    GRANT SELECT, INSERT, UPDATE, DELETE ON gold.entities TO gold_registrar;
+END
+$$;
+CREATE INDEX entities_by_parent ON gold.entities (parent) WHERE parent IS NOT NULL;
