@@ -45,47 +45,60 @@ const (
 // says why.
 var ErrInvalid = errors.New("invalid entity")
 
-// Check reports all that is wrong with a record, nil when nothing is.
-func (r *Record) Check() error {
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	for _, f := range [...]struct{ field, text string }{
-		{"id", r.ID}, {"name", r.Name}, {"zone", r.Zone}, {"parent", r.Parent},
-	} {
-		if why := unfit(f.text, maxNameBytes); why != "" {
-			fault("%s %s", f.field, why)
-		}
+// Fault is what is wrong with a field of a record.
+type Fault struct{ Field, Why string }
+
+// Faults returns all that is wrong with a record.
+func (r *Record) Faults() (faults []Fault) {
+	fault := func(field, why string, args ...any) {
+		faults = append(faults, Fault{field, fmt.Sprintf(why, args...)})
 	}
 	if r.ID == "" {
-		fault("id is missing")
+		fault("id", "is missing")
 	}
-	if r.ID != "" && r.ID == r.Parent {
-		fault("parent is the entity itself: leave it out, or name another")
+	for _, f := range [...]Fault{{"id", r.ID}, {"name", r.Name}, {"zone", r.Zone}, {"parent", r.Parent}} {
+		if why := unfit(f.Why); why != "" {
+			fault(f.Field, "%s", why)
+		}
 	}
-	if r.ValidFrom < Ever {
-		fault("valid_from is before 1970: leave it out for what has always held")
-	}
-	if r.ValidFrom%int64(time.Second) != 0 {
-		fault("valid_from has a fraction of a second: windows begin at whole ones")
+	switch {
+	case r.ValidFrom < Ever:
+		fault("valid_from", "is before 1970: leave it out for what has always held")
+	case r.ValidFrom%int64(time.Second) != 0:
+		fault("valid_from", "has a fraction of a second: windows begin at whole ones")
 	}
 	if _, err := Location(r.Zone); err != nil {
-		fault("zone %.64q is no IANA time zone: give one such as Europe/Paris, or none for UTC", r.Zone)
+		fault("zone", "%.64q is no IANA time zone: give one such as Europe/Paris, or none for UTC", r.Zone)
+	}
+	if r.ID != "" && r.ID == r.Parent {
+		fault("parent", "is the entity itself: leave it out, or name another")
 	}
 	if len(r.Labels) > maxLabels {
-		fault("labels has %d entries: at most %d are allowed", len(r.Labels), maxLabels)
+		fault("labels", "has %d entries: at most %d are allowed", len(r.Labels), maxLabels)
 	}
 	for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
-		if why := CheckLabel(key); why != nil {
-			faults = append(faults, fmt.Errorf("labels: %w", why))
+		if err := CheckLabel(key); err != nil {
+			fault("labels", "%s", err)
 		}
-		if why := unfit(r.Labels[key], maxNameBytes); why != "" {
-			fault("labels[%q] %s", key, why)
+		if why := unfit(r.Labels[key]); why != "" {
+			fault("labels", "%.64q: the value %s", key, why)
 		}
 	}
+	return faults
+}
+
+// Check returns ErrInvalid, wrapped with all that is wrong with the record, nil
+// when nothing is.
+func (r *Record) Check() error {
+	faults := r.Faults()
 	if len(faults) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w %.64q: %w", ErrInvalid, r.ID, errors.Join(faults...))
+	all := make([]string, len(faults))
+	for i, f := range faults {
+		all[i] = f.Field + " " + f.Why
+	}
+	return fmt.Errorf("%w %.64q: %s", ErrInvalid, r.ID, strings.Join(all, "; "))
 }
 
 // CheckLabel reports what is wrong with the key of a label. Keys are letters,
@@ -105,12 +118,12 @@ func CheckLabel(key string) error {
 	}
 }
 
-func unfit(text string, most int) string {
+func unfit(text string) string {
 	switch {
-	case len(text) > most:
-		return fmt.Sprintf("has %d bytes: at most %d are allowed", len(text), most)
+	case len(text) > maxNameBytes:
+		return fmt.Sprintf("has %d bytes: at most %d are allowed", len(text), maxNameBytes)
 	case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
-		return fmt.Sprintf("%q must be UTF-8 without control characters", text)
+		return fmt.Sprintf("%.64q must be UTF-8 without control characters", text)
 	default:
 		return ""
 	}

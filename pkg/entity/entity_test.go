@@ -32,7 +32,7 @@ func TestCheck(t *testing.T) {
 		"an empty key":            {entity.Record{ID: "m", Labels: map[string]string{"": ""}}, []string{"a key is empty"}},
 		"a time between seconds":  {entity.Record{ID: "m", ValidFrom: 1}, []string{"fraction of a second"}},
 		"control characters":      {entity.Record{ID: "m\n"}, []string{"id", "control"}},
-		"a long value":            {entity.Record{ID: "m", Labels: map[string]string{"k": long}}, []string{`labels["k"]`, "257 bytes"}},
+		"a long value":            {entity.Record{ID: "m", Labels: map[string]string{"k": long}}, []string{`labels "k"`, "257 bytes"}},
 		"all faults are named":    {entity.Record{Name: long, Zone: "x"}, []string{"id is missing", "name has", "zone"}},
 		"what is no text is told": {entity.Record{ID: "m", Name: "\xff"}, []string{"name", "UTF-8"}},
 	} {

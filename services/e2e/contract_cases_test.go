@@ -17,6 +17,9 @@ var accepted = map[protoreflect.Name]string{
 	"GetLatest":         `{}`,
 	"WatchAggregates":   `{"window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
 	"GetPipelineStatus": `{}`,
+	"ListEntities":      `{}`,
+	"PutEntities":       `{"entities": [{"id": "contract"}]}`,
+	"DeleteEntities":    `{"keys": [{"id": "contract", "valid_from": "2026-01-02T00:00:00Z"}]}`,
 }
 
 // badValue is a value that a field must refuse, in each form in which it can be
@@ -103,6 +106,29 @@ var refused = map[protoreflect.FullName]fieldRules{
 		{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
 		{name: "a number", body: `1`, want: "must be a string"},
 	}},
+	"energy.v1.ListEntitiesRequest.ids":      nameRules,
+	"energy.v1.ListEntitiesRequest.valid_at": timeRules(),
+	"energy.v1.ListEntitiesRequest.parents":  nameRules,
+	"energy.v1.ListEntitiesRequest.labels":   labelRules,
+	"energy.v1.PutEntitiesRequest.entities":  recordRules,
+	"energy.v1.Entity.id":                    textRules("is missing"),
+	"energy.v1.Entity.valid_from":            secondRules,
+	"energy.v1.Entity.name":                  textRules(""),
+	"energy.v1.Entity.zone": {bad: []badValue{
+		{name: "no zone", body: `"Mars/Olympus"`, grpc: "Mars/Olympus", want: "is no IANA time zone: give one such as Europe/Paris"},
+		{name: "the server's own zone", body: `"Local"`, grpc: "Local", want: "is no IANA time zone"},
+		{name: "a number", body: `1`, want: "must be a string"},
+	}},
+	"energy.v1.Entity.parent": textRules("", badValue{name: "itself", body: `"contract"`, grpc: "contract", want: "is the entity itself"}),
+	"energy.v1.Entity.labels": {bad: []badValue{
+		{name: "no object", body: `"a=b"`, want: "must be"},
+		{name: "a key for no parameter", body: `{"a b": ""}`, grpc: map[string]string{"a b": ""}, want: "ASCII letters"},
+		{name: "a long value", body: `{"a": "` + strings.Repeat("x", 257) + `"}`, grpc: map[string]string{"a": strings.Repeat("x", 257)},
+			want: "has 257 bytes"},
+	}},
+	"energy.v1.DeleteEntitiesRequest.keys": recordRules,
+	"energy.v1.EntityKey.id":               textRules("is missing"),
+	"energy.v1.EntityKey.valid_from":       secondRules,
 	"energy.v1.WatchAggregatesRequest.resume_token": {bad: []badValue{
 		{name: "no token", query: []string{"x"}, grpc: "x", want: "is none: give the last one that a response carried"},
 		{name: "half a token", query: []string{"1-"}, grpc: "1-", want: "is none"},
@@ -140,6 +166,38 @@ var seriesNameRules = fieldRules{bad: []badValue{
 	{name: "a NUL", body: `"a\u0000"`, query: []string{"a\x00"}, grpc: "a\x00", want: "without control characters"},
 	{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
 }}
+
+var labelRules = fieldRules{bad: []badValue{
+	{name: "one label for a list", body: `"a=b"`, want: "must be a list"},
+	{name: "a key alone", body: `["a"]`, query: []string{"a"}, grpc: []string{"a"}, want: "[0] \"a\" must be key=value"},
+	{name: "a value alone", body: `["=b"]`, query: []string{"=b"}, grpc: []string{"=b"}, want: "[0] \"=b\" must be key=value"},
+	{name: "two values", body: `["a=b", "a=c"]`, query: []string{"a=b", "a=c"}, grpc: []string{"a=b", "a=c"}, want: "no entity has both"},
+}}
+
+var recordRules = fieldRules{bad: []badValue{
+	{name: "no list", body: `{"id": "a"}`, want: "must be a list"},
+	{name: "nothing", body: `[]`, grpc: cleared{}, want: "has 0 records: from 1 to 10000"},
+}}
+
+// secondRules are those of times in whole seconds, in a body.
+var secondRules = fieldRules{bad: []badValue{
+	{name: "no time", body: `"yesterday"`, want: "must be an RFC 3339 time"},
+	{name: "a fraction", body: `"2026-01-02T00:00:00.5Z"`, grpc: &timestamppb.Timestamp{Seconds: 1, Nanos: 1}, want: "fraction of a second"},
+	{name: "a time before all", body: `"1969-12-31T23:59:59Z"`, grpc: &timestamppb.Timestamp{Seconds: -1}, want: "must be between"},
+}}
+
+// textRules are those of short texts in a body.
+func textRules(missing string, more ...badValue) fieldRules {
+	bad := []badValue{
+		{name: "a number", body: `5`, want: "must be a string"},
+		{name: "longer than any", body: `"` + strings.Repeat("x", 257) + `"`, grpc: strings.Repeat("x", 257), want: "has 257 bytes: at most 256"},
+		{name: "a NUL", body: `"a\u0000"`, grpc: "a\x00", want: "without control characters"},
+	}
+	if missing != "" {
+		bad = append(bad, badValue{name: "nothing", body: `""`, grpc: cleared{}, want: missing})
+	}
+	return fieldRules{bad: append(bad, more...)}
+}
 
 var windowRules = fieldRules{bad: []badValue{
 	{name: "no object", body: `"1h"`, query: []string{"1h"}, want: "fixed"},

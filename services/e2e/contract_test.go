@@ -34,9 +34,11 @@ func TestContractRefusesBadFields(t *testing.T) {
 	p := embedded(t)
 	p.status(t) // it stands
 	c := &contract{platform: p, conn: connect(t, p.grpc), routes: routes(t, p), used: make(map[protoreflect.FullName]bool)}
-	methods := energyv1.File_energy_v1_query_proto.Services().ByName("QueryService").Methods()
-	for i := range methods.Len() {
-		call := methods.Get(i)
+	calls := slices.Concat(
+		methods(energyv1.File_energy_v1_query_proto.Services().ByName("QueryService")),
+		methods(energyv1.File_energy_v1_registry_proto.Services().ByName("RegistryService")),
+	)
+	for _, call := range calls {
 		if accepted[call.Name()] == "" || len(c.routes[call.Name()]) == 0 {
 			t.Errorf("%s has no request that is accepted, or no path in the OpenAPI document", call.Name())
 			continue
@@ -49,6 +51,13 @@ func TestContractRefusesBadFields(t *testing.T) {
 			t.Errorf("there are bad values for %s, which is no field of a request", field)
 		}
 	}
+}
+
+func methods(s protoreflect.ServiceDescriptor) (calls []protoreflect.MethodDescriptor) {
+	for i := range s.Methods().Len() {
+		calls = append(calls, s.Methods().Get(i))
+	}
+	return calls
 }
 
 // contract is what the walk goes over.
@@ -81,7 +90,8 @@ func routes(t *testing.T, p *platform) map[protoreflect.Name][]route {
 	out := make(map[protoreflect.Name][]route)
 	for path, operations := range document.Paths {
 		for method, o := range operations {
-			name := protoreflect.Name(strings.TrimRight(strings.TrimPrefix(o.OperationID, "QueryService_"), "0123456789"))
+			_, operation, _ := strings.Cut(o.OperationID, "_")
+			name := protoreflect.Name(strings.TrimRight(operation, "0123456789"))
 			r := route{method: strings.ToUpper(method), path: path}
 			for _, parameter := range o.Parameters {
 				r.body = r.body || parameter.In == "body"
@@ -146,7 +156,7 @@ func (c *contract) walk(
 			t.Errorf("%s.%s: bad values over REST %t (%q), over gRPC %t (%q): give some or say why there are none",
 				call.Name(), name(path), overREST, rules.noREST, overGRPC, rules.noGRPC)
 		}
-		if field.Message() != nil && field.Message().ParentFile().Package() == "energy.v1" {
+		if field.Message() != nil && !field.IsMap() && field.Message().ParentFile().Package() == "energy.v1" {
 			c.walk(t, call, field.Message(), path)
 		}
 	}
@@ -189,10 +199,15 @@ func (c *contract) feed(
 	}
 }
 
+// name returns the path of a field; of lists on the way it is the first element.
 func name(path []protoreflect.FieldDescriptor) string {
 	var names []string
-	for _, field := range path {
-		names = append(names, string(field.Name()))
+	for i, field := range path {
+		name := string(field.Name())
+		if field.IsList() && i < len(path)-1 {
+			name += "[0]"
+		}
+		names = append(names, name)
 	}
 	return strings.Join(names, ".")
 }
@@ -220,10 +235,18 @@ func (c *contract) tree(t *testing.T, call protoreflect.MethodDescriptor) (tree 
 func with(m *dynamicpb.Message, path []protoreflect.FieldDescriptor, value any) proto.Message {
 	parent := protoreflect.Message(m)
 	for _, field := range path[:len(path)-1] {
+		if field.IsList() {
+			parent = parent.Mutable(field).List().Get(0).Message()
+			continue
+		}
 		parent = parent.Mutable(field).Message()
 	}
 	field := path[len(path)-1]
 	switch v := value.(type) {
+	case map[string]string:
+		for key, value := range v {
+			parent.Mutable(field).Map().Set(protoreflect.ValueOf(key).MapKey(), protoreflect.ValueOf(value))
+		}
 	case cleared:
 		parent.Clear(field)
 	case []string:
@@ -242,6 +265,10 @@ func with(m *dynamicpb.Message, path []protoreflect.FieldDescriptor, value any) 
 // plant sets a field in JSON, without the others of its oneof.
 func plant(tree map[string]any, path []protoreflect.FieldDescriptor, value any) {
 	for _, field := range path[:len(path)-1] {
+		if list, ok := tree[string(field.Name())].([]any); ok {
+			tree = list[0].(map[string]any)
+			continue
+		}
 		branch, ok := tree[string(field.Name())].(map[string]any)
 		if !ok {
 			branch = make(map[string]any)

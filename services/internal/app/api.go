@@ -22,11 +22,12 @@ const insideBuffer = 256 << 10
 // server through memory: what serves the network answers, with all that stands
 // before its handlers, and neither its address nor its credentials matter.
 type api struct {
-	service energyv1.QueryServiceServer // set before stands is closed
-	inside  *bufconn.Listener
-	stands  chan struct{} // closed when inside is served
-	conn    *grpc.ClientConn
-	rest    http.Handler
+	service  energyv1.QueryServiceServer // both set before stands is closed
+	registry energyv1.RegistryServiceServer
+	inside   *bufconn.Listener
+	stands   chan struct{} // closed when inside is served
+	conn     *grpc.ClientConn
+	rest     http.Handler
 }
 
 var errStarting = errors.New("the service is starting, try again: GET /health says what it waits for")

@@ -14,6 +14,7 @@ import (
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/services/internal/query"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
 
@@ -82,7 +83,8 @@ func runService(
 			}
 			defer p.Close()
 			if queries != nil {
-				queries.service = p.Query(ctx)
+				answers := p.Query(ctx)
+				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
 			}
 			return lifecycle.All(ctx, append(build(p), serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
 		},

@@ -62,6 +62,7 @@ func serveGRPC(
 		listeners := []net.Listener{listener}
 		if api != nil {
 			energyv1.RegisterQueryServiceServer(server, api.service)
+			energyv1.RegisterRegistryServiceServer(server, api.registry)
 			listeners = append(listeners, api.inside)
 			close(api.stands)
 		}

@@ -25,12 +25,29 @@ const serverUsage = "address of the query service (ENERGY_QUERY_ADDRESS)"
 func dial(address string, options ...grpc.CallOption) (
 	client energyv1.QueryServiceClient, closeConn func() error, err error,
 ) {
+	conn, err := connect(address, options...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return energyv1.NewQueryServiceClient(conn), conn.Close, nil
+}
+
+// dialRegistry is dial for the registry of entities.
+func dialRegistry(address string) (client energyv1.RegistryServiceClient, closeConn func() error, err error) {
+	conn, err := connect(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	return energyv1.NewRegistryServiceClient(conn), conn.Close, nil
+}
+
+func connect(address string, options ...grpc.CallOption) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(options...))
 	if err != nil {
-		return nil, nil, usageError{fmt.Errorf("--server %q: %w", address, err)}
+		return nil, usageError{fmt.Errorf("--server %q: %w", address, err)}
 	}
-	return energyv1.NewQueryServiceClient(conn), conn.Close, nil
+	return conn, nil
 }
 
 // explain turns an error of the query service into a sentence for people.

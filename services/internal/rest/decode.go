@@ -124,16 +124,30 @@ func fieldFault(
 		}
 		for i, e := range elements {
 			if !decodes(json.RawMessage("["+string(e)+"]"), t, field) {
-				return fmt.Errorf("%s[%d] %s, not %s", name, i, allowed(field), short(e))
+				name := fmt.Sprintf("%s[%d]", name, i)
+				if ours(field) {
+					element := t.New().NewField(field).List().NewElement().Message().Type()
+					if nested := fault(e, element, name); nested != nil {
+						return nested
+					}
+				}
+				return fmt.Errorf("%s %s, not %s", name, allowed(field), short(e))
 			}
 		}
 	}
-	if m := field.Message(); m != nil && !field.IsMap() && m.ParentFile().Package() != "google.protobuf" {
+	if ours(field) && !field.IsList() {
 		if nested := fault(raw, t.New().NewField(field).Message().Type(), name); nested != nil {
 			return nested
 		}
 	}
 	return fmt.Errorf("%s %s, not %s", name, allowed(field), short(raw))
+}
+
+// ours reports whether the values of a field are messages with fields that can
+// be told apart.
+func ours(field protoreflect.FieldDescriptor) bool {
+	m := field.Message()
+	return m != nil && !field.IsMap() && m.ParentFile().Package() != "google.protobuf"
 }
 
 // decodes reports whether a value can be that of a field.
@@ -164,6 +178,9 @@ func allowed(field protoreflect.FieldDescriptor) string {
 	case protoreflect.Uint64Kind, protoreflect.Fixed64Kind:
 		return fmt.Sprintf("must be an integer from 0 to %d", uint64(math.MaxUint64))
 	case protoreflect.MessageKind, protoreflect.GroupKind:
+	}
+	if field.IsMap() {
+		return "must be an object of texts by key"
 	}
 	switch field.Message().FullName() {
 	case "google.protobuf.Timestamp":

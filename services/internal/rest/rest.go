@@ -1,4 +1,4 @@
-// Package rest serves energy.v1.QueryService as REST and JSON: the contract
+// Package rest serves energy.v1.QueryService and RegistryService as REST and JSON: the contract
 // and proto/http.yaml say which path is which call, the generated gateway
 // translates, and the OpenAPI document made of both is served beside it.
 //
@@ -14,6 +14,7 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -58,8 +59,11 @@ func New(ctx context.Context, conn grpc.ClientConnInterface, ready func() error)
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 	)
-	client := energyv1.NewQueryServiceClient(earlyConn{conn})
-	if err := gateway.RegisterQueryServiceHandlerClient(ctx, g.api, client); err != nil {
+	err = errors.Join(
+		gateway.RegisterQueryServiceHandlerClient(ctx, g.api, energyv1.NewQueryServiceClient(earlyConn{conn})),
+		gateway.RegisterRegistryServiceHandlerClient(ctx, g.api, energyv1.NewRegistryServiceClient(earlyConn{conn})),
+	)
+	if err != nil {
 		return nil, fmt.Errorf("register REST handlers: %w", err)
 	}
 	mux := http.NewServeMux()

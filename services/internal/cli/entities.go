@@ -1,0 +1,249 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/energy-platform/energy/pkg/entity"
+	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/entityfile"
+)
+
+func entitiesCommand(getenv func(string) string) *cobra.Command {
+	var server string
+	c := &cobra.Command{
+		Use:   "entities",
+		Short: "List and change the registry of entities",
+		Long: `entities keeps the registry: names, zones, parents and labels of entities, each
+from a date on. It decides how answers are selected, grouped and dated, at once
+and for the past too; no stored number changes. Entities that are not registered
+work, in UTC.`,
+		Example: `  energy entities load entities.csv
+  energy entities list --parent site-1 --at 2026-03-01
+  energy entities list --format csv > entities.csv
+  energy entities delete meter-7 --valid-from 2026-03-01T00:00:00Z
+
+  entities.csv:
+    id,valid_from,name,zone,parent,label.tariff
+    meter-7,,Cellar,Europe/Paris,site-1,night
+    meter-7,2026-03-01,Cellar,Europe/Paris,site-2,night`,
+	}
+	c.PersistentFlags().StringVar(&server, "server", valueOr(getenv, "ENERGY_QUERY_ADDRESS", defaultServer), serverUsage)
+	c.AddCommand(listEntities(&server), loadEntities(&server), deleteEntity(&server))
+	return c
+}
+
+func listEntities(server *string) *cobra.Command {
+	var (
+		req        energyv1.ListEntitiesRequest
+		at, format string
+	)
+	c := &cobra.Command{
+		Use:   "list",
+		Short: "List records of entities",
+		Args:  noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if at != "" {
+				t, err := entityTime("--at", at)
+				if err != nil {
+					return err
+				}
+				req.ValidAt = t
+			}
+			write, ok := entityWriters[format]
+			if !ok {
+				return usageError{fmt.Errorf("--format %q is not known: give table, csv or json", format)}
+			}
+			client, closeConn, err := dialRegistry(*server)
+			if err != nil {
+				return err
+			}
+			defer closeConn() //nolint:errcheck // all was read
+			stream, err := client.ListEntities(c.Context(), &req)
+			if err != nil {
+				return explain(*server, err)
+			}
+			var records []entity.Record
+			for {
+				m, err := stream.Recv()
+				if errors.Is(err, io.EOF) {
+					return write(c.OutOrStdout(), records)
+				}
+				if err != nil {
+					return explain(*server, err)
+				}
+				records = append(records, wire.EntityRecord(m.GetEntity()))
+			}
+		},
+	}
+	flags := c.Flags()
+	flags.StringSliceVar(&req.Ids, "entity", nil, "ids of entities; all without")
+	flags.StringSliceVar(&req.Parents, "parent", nil, "ids of parents, one of which an entity has")
+	flags.StringArrayVar(&req.Labels, "label", nil, "label as key=value, all of which an entity has")
+	flags.StringVar(&at, "at", "", "only what is valid then: a date (UTC), an RFC 3339 time or now")
+	flags.StringVar(&format, "format", "table", "table, csv or json (one object a line)")
+	return c
+}
+
+// entityWriters print records by the name of the format.
+var entityWriters = map[string]func(io.Writer, []entity.Record) error{
+	"table": entityTable, "csv": entityfile.WriteCSV, "json": entityfile.WriteJSON,
+}
+
+func entityTable(out io.Writer, records []entity.Record) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "entity\tvalid_from\tname\tzone\tparent\tlabels")
+	for i := range records {
+		r := &records[i]
+		labels := make([]string, 0, len(r.Labels))
+		for _, key := range slices.Sorted(maps.Keys(r.Labels)) {
+			labels = append(labels, key+"="+r.Labels[key])
+		}
+		fmt.Fprintln(w, strings.Join([]string{
+			r.ID, entityfile.FormatFrom(r), r.Name, r.Zone, r.Parent, strings.Join(labels, " "),
+		}, "\t"))
+	}
+	return w.Flush()
+}
+
+// entityChunk is how many records one call registers.
+const entityChunk = 5000
+
+func loadEntities(server *string) *cobra.Command {
+	var format string
+	c := &cobra.Command{
+		Use:   "load FILE",
+		Short: "Register the records of a file; the same again changes nothing",
+		Long: `load registers the records of a CSV or JSON file (- is standard input). A record
+with the id and valid_from of one that is there takes its place; others stay. A
+file with a fault changes nothing, but that more than 5,000 records go in parts,
+of which the store may refuse one for parents that lead in a circle.
+
+A valid_from in CSV is an RFC 3339 time or a date, which is its midnight in the
+record's zone. Empty means that the record has always held.`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s takes one file, got %d; - is standard input", c.CommandPath(), len(args))}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			records, err := readEntities(c.InOrStdin(), args[0], format)
+			if err != nil {
+				return usageError{err}
+			}
+			client, closeConn, err := dialRegistry(*server)
+			if err != nil {
+				return err
+			}
+			defer closeConn() //nolint:errcheck // all was answered
+			var inserted, updated, unchanged uint32
+			for chunk := range slices.Chunk(records, entityChunk) {
+				req := &energyv1.PutEntitiesRequest{}
+				for i := range chunk {
+					req.Entities = append(req.Entities, wire.Entity(&chunk[i]))
+				}
+				res, err := client.PutEntities(c.Context(), req)
+				if err != nil {
+					return explain(*server, err)
+				}
+				inserted, updated = inserted+res.GetInserted(), updated+res.GetUpdated()
+				unchanged += res.GetUnchanged()
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d records: %d new, %d changed, %d as they were\n",
+				len(records), inserted, updated, unchanged)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&format, "format", "", "csv or json; by the file's name without")
+	return c
+}
+
+func readEntities(in io.Reader, name, format string) ([]entity.Record, error) {
+	f := entityfile.Format(format)
+	if format == "" {
+		if name == "-" {
+			return nil, errors.New("standard input has no name: say --format csv or json")
+		}
+		var err error
+		if f, err = entityfile.FormatOf(name); err != nil {
+			return nil, err
+		}
+	}
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close() //nolint:errcheck // it was read
+		in = file
+	}
+	records, err := entityfile.Read(in, f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return records, nil
+}
+
+func deleteEntity(server *string) *cobra.Command {
+	var from string
+	c := &cobra.Command{
+		Use:   "delete ID",
+		Short: "Take a record out: what was valid before is valid on",
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s takes one id, got %d", c.CommandPath(), len(args))}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			key := &energyv1.EntityKey{Id: args[0]}
+			if from != "" {
+				t, err := entityTime("--valid-from", from)
+				if err != nil {
+					return err
+				}
+				key.ValidFrom = t
+			}
+			client, closeConn, err := dialRegistry(*server)
+			if err != nil {
+				return err
+			}
+			defer closeConn() //nolint:errcheck // all was answered
+			res, err := client.DeleteEntities(c.Context(),
+				&energyv1.DeleteEntitiesRequest{Keys: []*energyv1.EntityKey{key}})
+			if err != nil {
+				return explain(*server, err)
+			}
+			fmt.Fprintf(c.OutOrStdout(), "%d records taken out\n", res.GetDeleted())
+			return nil
+		},
+	}
+	c.Flags().StringVar(&from, "valid-from", "",
+		"the record's valid_from, a date (UTC) or an RFC 3339 time; without, the record that has always held")
+	return c
+}
+
+// entityTime reads a time of the registry's flags.
+func entityTime(flag, text string) (*timestamppb.Timestamp, error) {
+	if text == "now" {
+		return timestamppb.Now(), nil
+	}
+	for _, layout := range [...]string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return timestamppb.New(t), nil
+		}
+	}
+	return nil, usageError{fmt.Errorf("%s %q is no date such as 2026-03-01 and no RFC 3339 time", flag, text)}
+}
