@@ -110,7 +110,8 @@ func CheckLabel(key string) error {
 	case len(key) > maxLabelBytes:
 		return fmt.Errorf("key %.64q… has %d bytes: at most %d are allowed", key, len(key), maxLabelBytes)
 	case strings.ContainsFunc(key, func(r rune) bool {
-		return r >= utf8.RuneSelf || !(unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.", r))
+		allowed := unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-.", r)
+		return r >= utf8.RuneSelf || !allowed
 	}):
 		return fmt.Errorf("key %q may hold ASCII letters, digits, '_', '-' and '.'", key)
 	default:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/gold"
@@ -124,12 +125,12 @@ func (g Registry) moments(id string) []int64 {
 // climb follows the parents of an entity at one time.
 func (g Registry) climb(id string, t int64) error {
 	seen := map[string]bool{id: true}
-	path := id
+	path := []string{id}
 	for at := g.At(id, t).Parent; at != ""; at = g.At(at, t).Parent {
-		path += " → " + at
+		path = append(path, at)
 		if seen[at] {
 			return fmt.Errorf("%w %.64q: parents lead in a circle at %s: %s",
-				ErrInvalid, id, time.Unix(0, t).UTC().Format(time.RFC3339), path)
+				ErrInvalid, id, time.Unix(0, t).UTC().Format(time.RFC3339), strings.Join(path, " → "))
 		}
 		seen[at] = true
 	}

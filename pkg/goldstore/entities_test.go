@@ -11,6 +11,7 @@ import (
 	"github.com/energy-platform/energy/pkg/entity"
 )
 
+//nolint:tparallel // each step goes on from the one before
 func TestEntities(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -186,7 +186,7 @@ func readEntities(in io.Reader, name, format string) ([]entity.Record, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close() //nolint:errcheck // it was read
+		defer file.Close()
 		in = file
 	}
 	records, err := entityfile.Read(in, f)

@@ -24,7 +24,7 @@ func readCSV(in io.Reader) ([]entity.Record, error) {
 	rows.ReuseRecord = true
 	header, err := rows.Read()
 	if errors.Is(err, io.EOF) {
-		return nil, errors.New("the file is empty: the first line names the columns, such as id,valid_from,name,zone,parent,label.tariff")
+		return nil, errors.New("the file is empty: the first line names the columns, such as id,zone,parent,label.tariff")
 	}
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func TestFaultsAreNamed(t *testing.T) {
 		file   string
 		says   []string
 	}{
-		"an empty file":           {entityfile.CSV, "", []string{"the file is empty", "id,valid_from"}},
+		"an empty file":           {entityfile.CSV, "", []string{"the file is empty", "id,zone"}},
 		"no id":                   {entityfile.CSV, "name\nx\n", []string{"line 1", "no column id"}},
 		"an unknown column":       {entityfile.CSV, "id,tariff\n", []string{`line 1: column "tariff"`, "label.<key>"}},
 		"a column twice":          {entityfile.CSV, "id,id\n", []string{"stands twice"}},
