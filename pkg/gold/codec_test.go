@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,55 +62,106 @@ func TestCodecRoundTrip(t *testing.T) {
 	})
 }
 
+// FuzzDecode holds that there are no other bytes for a set than those of Encode:
+// what decodes encodes to the same bytes.
 func FuzzDecode(f *testing.F) {
-	samples, stamps := gold.Encode(0, gold.Normalize([]gold.Version{
-		{Time: 1, Value: 0.1, Epoch: 1}, {Time: 2, Value: math.Pi, Epoch: 1, Stamp: reading.Stamp{Sequence: 3}}}))
-	f.Add(samples, stamps)
+	for _, set := range goldenSets() {
+		samples, stamps := gold.Encode(goldtest.Start, set)
+		f.Add(samples, stamps)
+	}
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f}, []byte{1})
 	f.Add([]byte{}, []byte{})
-	f.Fuzz(func(t *testing.T, samples, stamps []byte) {
-		versions, err := gold.Decode(0, samples, stamps)
-		if err != nil {
-			if !errors.Is(err, gold.ErrCorrupt) {
-				t.Fatalf("%v is not ErrCorrupt", err)
-			}
-			return
-		}
-		again, againStamps := gold.Encode(0, versions)
-		back, err := gold.Decode(0, again, againStamps)
-		if err != nil || len(back) != len(versions) {
-			t.Fatalf("decoded %d versions, encoded and decoded again %d: %v", len(versions), len(back), err)
-		}
-	})
+	f.Fuzz(checkDecode)
 }
 
-// TestGoldenBytes holds the stored form still: rows written today must be read
-// tomorrow, and equal sets must have equal bytes on every build.
-func TestGoldenBytes(t *testing.T) {
+func checkDecode(t *testing.T, samples, stamps []byte) {
+	t.Helper()
+	versions, err := gold.Decode(goldtest.Start, samples, stamps)
+	if err != nil {
+		if !errors.Is(err, gold.ErrCorrupt) {
+			t.Fatalf("%v is not ErrCorrupt", err)
+		}
+		return
+	}
+	again, againStamps := gold.Encode(goldtest.Start, versions)
+	if !bytes.Equal(again, samples) || !bytes.Equal(againStamps, stamps) {
+		t.Fatalf("%x %x\ndecodes to %+v,\nwhich encodes to\n%x %x", samples, stamps, versions, again, againStamps)
+	}
+	if !gold.Equal(versions, gold.Normalize(slices.Clone(versions))) {
+		t.Fatalf("%x decodes to a set that is not normalized: %+v", samples, versions)
+	}
+}
+
+// TestDamagedBytesAreRefusedOrCanonical damages each byte of encodings in every
+// way that one bit or one byte more or less can.
+func TestDamagedBytesAreRefusedOrCanonical(t *testing.T) {
 	t.Parallel()
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixNano()
-	minute := int64(time.Minute)
-	stamp := reading.Stamp{Received: start + 5, Sequence: 7}
-	set := gold.Normalize([]gold.Version{
-		{Time: start, Value: 4.216, Length: time.Minute, Quality: reading.Actual, Epoch: 1, Stamp: stamp},
-		{Time: start + minute, Value: 5.36, Length: time.Minute, Quality: reading.Estimated, Epoch: 1, Stamp: stamp},
-	})
-	samples, stamps := gold.Encode(start, set)
-	wantSamples := []byte{
-		1, 2, // format, versions
-		0, 0x80, 0xe0, 0xba, 0x84, 0xbf, 0x3, // times
-		3, 0xf0, 0x41, 0xf0, 0x11, // three decimals: 4216, +1144
-		1, 1, 1, 2, // quality
-		2, 0, // revision
-		2, 0x80, 0xb0, 0x9d, 0xc2, 0xdf, 0x1, // length
-		2, 1, // epoch
-		2, 0, 2, 0, 2, 0, // flags, judgement, exchange start
+	sets := goldenSets()
+	delete(sets, "seconds") // long, with no part that "mixed" lacks
+	for name, set := range sets {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			samples, stamps := gold.Encode(goldtest.Start, set)
+			for _, damaged := range damages(samples) {
+				checkDecode(t, damaged, stamps)
+			}
+			for _, damaged := range damages(stamps) {
+				checkDecode(t, samples, damaged)
+			}
+		})
 	}
-	if !bytes.Equal(samples, wantSamples) {
-		t.Errorf("samples are\n%#v, want\n%#v", samples, wantSamples)
+}
+
+func damages(whole []byte) (all [][]byte) {
+	for i := range whole {
+		for bit := range 8 {
+			b := slices.Clone(whole)
+			b[i] ^= 1 << bit
+			all = append(all, b)
+		}
+		all = append(all, whole[:i], slices.Delete(slices.Clone(whole), i, i+1),
+			slices.Insert(slices.Clone(whole), i, 0), slices.Insert(slices.Clone(whole), i, 0x80))
 	}
-	wantStamps := []byte{1, 2, 0x8a, 0x80, 0xd0, 0xdf, 0xbd, 0x94, 0xb9, 0x86, 0x31, 0xe, 0, 0, 0}
-	if !bytes.Equal(stamps, wantStamps) {
-		t.Errorf("stamps are\n%#v, want\n%#v", stamps, wantStamps)
+	return append(all, append(slices.Clone(whole), 0))
+}
+
+// TestOtherBytesForASetAreRefused writes sets as Encode does not.
+func TestOtherBytesForASetAreRefused(t *testing.T) {
+	t.Parallel()
+	const head = "\x01\x01\x00" // one version, no columns
+	tests := []struct{ name, samples, stamps, detail string }{
+		{"another format", "\x02\x00", "\x01", "format 2"},
+		{"a varint with a byte too many", "\x01\x80\x00", "\x01", "bad integer"},
+		{"too many versions", "\x01\x81\x80\x04", "\x01", "65537 versions"},
+		{"a smaller unit than need be", head + "\x00\x00\x00\x00", "\x01", "unit"},
+		{"a greater exponent than need be", head + "\x04\x00\x01\x14", "\x01", "exponent"},
+		{"bits of what a decimal gives", head + "\x04\x00\xff\x00\x00\x00\x00\x00\x00\xf0\x3f", "\x01", "exponent"},
+		{"minus zero", head + "\x04\x00\xff\x00\x00\x00\x00\x00\x00\x00\x80", "\x01", "a value that no version has"},
+		{"no number", head + "\x04\x00\xff\x00\x00\x00\x00\x00\x00\xf8\x7f", "\x01", "a value that no version has"},
+		{"a column of zeros", "\x01\x01\x01\x04\x00\x00\x00\x00\x00", "\x01", "column of zeros"},
+		{"a column that there is not", "\x01\x01\x40\x04\x00\x00\x00", "\x01", "columns"},
+		{"two equal versions", "\x01\x02\x00\x04\x00\x00\x00\x00\x00", "\x01", "out of order"},
+		{"versions that descend", "\x01\x02\x00\x04\x02\x01\x00\x00\x00", "\x01", "out of order"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := gold.Decode(goldtest.Start, []byte(tt.samples), []byte(tt.stamps))
+			if !errors.Is(err, gold.ErrCorrupt) || !strings.Contains(err.Error(), tt.detail) {
+				t.Errorf("got %v, want corrupt with %q", err, tt.detail)
+			}
+		})
+	}
+}
+
+func TestEncodeTakesNoMemoryForAVersion(t *testing.T) {
+	for name, versions := range benchRows() {
+		b := make([]byte, 0, 1<<14)
+		n := testing.AllocsPerRun(20, func() {
+			b = gold.AppendStamps(gold.AppendSamples(b[:0], goldtest.Start, versions), goldtest.Start, versions)
+		})
+		if n != 0 {
+			t.Errorf("%s: %g allocations", name, n)
+		}
 	}
 }

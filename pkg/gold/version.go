@@ -67,7 +67,9 @@ func Compare(v, w *Version) int {
 func Normalize(versions []Version) []Version {
 	for i := range versions {
 		versions[i].Value += 0 // −0 is stored as 0
-		versions[i].ExchangeStart += 0
+		if versions[i].ExchangeStart += 0; !versions[i].Exchange {
+			versions[i].ExchangeStart = 0
+		}
 	}
 	slices.SortFunc(versions, func(v, w Version) int {
 		return cmp.Or(Compare(&v, &w), v.Stamp.Compare(w.Stamp))

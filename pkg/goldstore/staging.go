@@ -87,7 +87,6 @@ func (k RowKey) compare(l RowKey) int {
 }
 
 func (b *copyBuffer) stagedRow(r *row) {
-	samples, stamps := gold.Encode(r.key.Start, r.versions)
 	b.row(stagingColumns)
 	b.int8(r.key.SeriesID)
 	b.time(r.key.Start)
@@ -95,8 +94,12 @@ func (b *copyBuffer) stagedRow(r *row) {
 	b.stats(&r.stats)
 	b.int8(int64(r.epoch))
 	b.int8(r.revision)
-	b.bytes(samples)
-	b.bytes(stamps)
+	at := b.open()
+	*b = gold.AppendSamples(*b, r.key.Start, r.versions)
+	b.close(at)
+	at = b.open()
+	*b = gold.AppendStamps(*b, r.key.Start, r.versions)
+	b.close(at)
 }
 
 // upsert stages and writes items, which are in key order, and returns those
