@@ -68,6 +68,12 @@ type Metric struct {
 	Rollover    float64 // modulus of a register; 0 when undeclared
 	DipTol      float64 // fall of a register that is noise, in Unit
 	ResetToZero bool    // a fall of a register is a reset to zero
+	// Spike flags a reading that is further from the median of its base window
+	// than so many robust standard deviations; 0 flags none.
+	Spike float64
+	// Stuck flags a reading whose value has not changed for so long; 0 flags
+	// none.
+	Stuck time.Duration
 }
 
 // Interval reports whether a reading of the metric covers a span of time.

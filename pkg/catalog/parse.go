@@ -21,6 +21,14 @@ const (
 	defaultFutureSkew = 5 * time.Minute
 )
 
+const (
+	// minSpike keeps from flagging what is ordinary: one of 740 normally
+	// distributed values is further than 3 standard deviations from the middle.
+	minSpike = 3
+	// maxStuck bounds how far a reader looks back for the start of a run.
+	maxStuck = 31 * 24 * time.Hour
+)
+
 var defaultTimeFloor = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
 var baseWindows = []time.Duration{
@@ -59,6 +67,8 @@ type metricYAML struct {
 	Rollover     float64       `yaml:"rollover"`
 	DipTolerance float64       `yaml:"dip_tolerance"`
 	Reset        string        `yaml:"reset"`
+	Spike        float64       `yaml:"spike"`
+	Stuck        time.Duration `yaml:"stuck"`
 }
 
 // Parse reads a catalogue from YAML. It reports every fault it finds, each with
@@ -154,6 +164,7 @@ func (c *Catalog) metric(name string, y metricYAML) (*Metric, error) {
 		Lateness: orDuration(y.Lateness, defaultLateness),
 		Min:      y.Min, Max: y.Max,
 		MaxRate: y.MaxRate, Rollover: y.Rollover, DipTol: y.DipTolerance,
+		Spike: y.Spike, Stuck: y.Stuck,
 	}
 	unit, ok := c.units[y.Unit]
 	if !ok {
@@ -180,6 +191,15 @@ func (c *Catalog) metric(name string, y metricYAML) (*Metric, error) {
 	}
 	if m.Kind != Register && (y.MaxRate > 0 || y.Rollover > 0 || y.DipTolerance > 0 || m.ResetToZero) {
 		fault("max_rate, rollover, dip_tolerance and reset are for registers")
+	}
+	if y.Spike < 0 || y.Spike > 0 && y.Spike < minSpike {
+		fault("spike %g must be at least %d robust standard deviations, or 0 for none", y.Spike, minSpike)
+	}
+	if m.Kind == Register && y.Spike > 0 {
+		fault("spike is not for registers, whose values go on rising")
+	}
+	if y.Stuck < 0 || y.Stuck > maxStuck {
+		fault("stuck %s must be from 0s to %s", y.Stuck, maxStuck)
 	}
 	m.EnergyUnit, m.PowerUnit = c.energyUnits(m, unit)
 	return m, errors.Join(faults...)

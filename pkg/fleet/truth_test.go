@@ -314,7 +314,7 @@ func TestPlatformAgrees(t *testing.T) {
 		byTime := func(v gold.Version, at int64) int { return cmp.Compare(v.Time, at) }
 		from, _ := slices.BinarySearchFunc(list, row.Start, byTime)
 		to, _ := slices.BinarySearchFunc(list, row.End, byTime)
-		got := gold.Fold(c.Metric(s.Key()), list[from:to])
+		got := gold.Fold(c.Metric(s.Key()), list[from:to], row.End)
 		if got.Count != row.Count || got.EstimatedCount != row.Estimated || got.CorrectedCount != row.Corrected ||
 			got.Min != row.Min || got.Max != row.Max || got.Exchanges != row.Exchanges || got.Resets != row.Resets ||
 			!near(got.Sum, row.Sum, 0) || !near(got.Energy+got.Advance, row.Energy, row.Max) {

@@ -96,16 +96,9 @@ func (a *Aggregator) Begin(t int64) {
 	a.open = true
 }
 
-// Expect takes the distance of readings from statistics of readings that cover
-// spans, for windows that come before any row.
-func (a *Aggregator) Expect(p *Partial) {
-	if a.metric.Cadence == 0 && a.metric.Interval() && p.Count > 0 {
-		a.cadence = p.Covered / time.Duration(p.Count)
-	}
-}
-
-// expect is Expect for a fold of rows.
-func (a *Aggregator) expect(s *Summary) {
+// Expect takes the distance of readings that cover spans from a row, or a fold of
+// rows, for the windows that it lies in and those that come before any row.
+func (a *Aggregator) Expect(s *Summary) {
 	if a.metric.Cadence == 0 && a.metric.Interval() && s.Stats.Count > 0 {
 		a.cadence = s.Cadence
 	}
@@ -134,7 +127,7 @@ func (a *Aggregator) Add(row *Stored) error {
 
 // AddCut takes in a row that lies across a window's boundary, by its versions.
 func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
-	winners := Winners(nil, versions)
+	winners := rowWinners(a.metric, versions)
 	for part := *row; part.Start < row.End(); part.Start = part.End() {
 		_, end := a.windows.Bounds(part.Start)
 		end = min(end, row.End())
@@ -143,7 +136,7 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 		for n < len(winners) && winners[n].Time < end {
 			n++
 		}
-		part.Summary = Summarize(a.metric, part.Start, part.Width, Fold(a.metric, winners[:n]))
+		part.Summary = Summarize(a.metric, part.Start, part.Width, Fold(a.metric, winners[:n], end))
 		part.Revision, part.Changed = row.Revision, row.Changed
 		winners = winners[n:]
 		if err := a.Add(&part); err != nil {
@@ -157,7 +150,7 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 // metric that is Paired has no peak yet: it waits for the next reading.
 func (a *Aggregator) take(row *Stored) {
 	if a.edges == nil {
-		a.expect(&row.Summary)
+		a.Expect(&row.Summary)
 		a.fold(row)
 		return
 	}

@@ -26,7 +26,7 @@ func BenchmarkAggregator(b *testing.B) {
 				v := gold.Version{Time: start, Value: float64(i), Length: m.Window}
 				rows[i] = gold.Stored{
 					Start: start, Width: m.Window,
-					Summary: gold.Summarize(m, start, m.Window, gold.Of(m, &v)),
+					Summary: gold.Summarize(m, start, m.Window, gold.Fold(m, []gold.Version{v}, start+int64(m.Window))),
 				}
 				rows[i].Revision = 1
 			}

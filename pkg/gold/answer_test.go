@@ -99,7 +99,7 @@ func feed(t *rapid.T, a *gold.Aggregator, m *catalog.Metric, w gold.Windows, rea
 			n++
 		}
 		row := gold.Stored{Start: start, Width: m.Window}
-		row.Summary = gold.Summarize(m, start, m.Window, gold.Fold(m, readings[:n]))
+		row.Summary = gold.Summarize(m, start, m.Window, gold.Fold(m, readings[:n], row.End()))
 		row.Revision = 1
 		var err error
 		if _, end := w.Bounds(start); end < row.End() {
@@ -130,7 +130,7 @@ func TestPeakIsTheGreatestMeanOfABaseWindow(t *testing.T) {
 		start := int64(hour) * int64(time.Hour)
 		half := gold.Version{Time: start, Value: energy, Length: 30 * time.Minute}
 		row := gold.Stored{Start: start, Width: time.Hour}
-		row.Summary = gold.Summarize(metric, start, time.Hour, gold.Of(metric, &half))
+		row.Summary = gold.Summarize(metric, start, time.Hour, gold.Fold(metric, []gold.Version{half}, start+int64(time.Hour)))
 		row.Revision = 1
 		if err := a.Add(&row); err != nil {
 			t.Fatal(err)

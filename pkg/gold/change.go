@@ -31,3 +31,12 @@ func (c *Change) EdgeMoved() bool {
 	return b.FirstAt != a.FirstAt || b.First != a.First || b.FirstQuality != a.FirstQuality ||
 		b.LastAt != a.LastAt || b.Last != a.Last || b.LastQuality != a.LastQuality
 }
+
+// Reach returns the latest end of a reading of the row, before or after, 0 when
+// none covers a span. Answers for windows up to there can change.
+func (c *Change) Reach() int64 {
+	if c.Before == nil {
+		return c.After.Reach
+	}
+	return max(c.Before.Reach, c.After.Reach)
+}

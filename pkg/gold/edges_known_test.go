@@ -44,7 +44,7 @@ func answersOf(
 	for i := range readings {
 		var stats gold.Partial
 		if readings[i].Quality != reading.Withdrawn {
-			stats = gold.Of(m, &readings[i])
+			stats = gold.Fold(m, readings[i:i+1], math.MaxInt64)
 		}
 		row := gold.Stored{Start: gold.WindowStart(readings[i].Time, m.Window), Width: m.Window}
 		row.Summary = gold.Summarize(m, row.Start, m.Window, stats)
@@ -162,7 +162,7 @@ func TestAPairUpToAnEdgeHasTheBitsOfCombine(t *testing.T) {
 				value := rapid.Float64Range(-1e6, 1e6)
 				v := at(time.Duration(rapid.Int64Range(0, int64(time.Hour)-1).Draw(rt, "at")), value.Draw(rt, "v"))
 				w := at(time.Hour, value.Draw(rt, "w"))
-				want := gold.Fold(m, []gold.Version{v, w})
+				want := gold.Fold(m, []gold.Version{v, w}, math.MaxInt64)
 				got := answersOf(t, m, time.Hour, time.Hour, v, w)[0].Stats
 				if got.Advance != want.Advance || got.Energy != want.Energy || got.Covered != want.Covered {
 					rt.Fatalf("got %+v, want %+v", got, want)

@@ -47,7 +47,7 @@ func TestAnExchangeOfTheMeter(t *testing.T) {
 	}
 	t.Run("the final index alone counts as a value", func(t *testing.T) {
 		t.Parallel()
-		p := gold.Fold(m, append(append(before[:3:3], record), after...))
+		p := fold(m, append(append(before[:3:3], record), after...))
 		if p.Count != 6 || p.Sum != 1000+1010+1020+1025+8+18 || p.Min != 8 || p.Max != 1025 ||
 			p.Last != 18 || p.Advance != 40 {
 			t.Errorf("got %+v", p)
@@ -55,7 +55,7 @@ func TestAnExchangeOfTheMeter(t *testing.T) {
 	})
 	t.Run("a metric that is no register any more passes over the record", func(t *testing.T) {
 		t.Parallel()
-		p := gold.Of(&catalog.Metric{Kind: catalog.Gauge}, &record)
+		p := fold(&catalog.Metric{Kind: catalog.Gauge}, []gold.Version{record})
 		if p.Last != 1025 || p.Exchanges != 0 {
 			t.Errorf("got %+v", p)
 		}

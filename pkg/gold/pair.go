@@ -82,8 +82,10 @@ func (c *Aggregate) share(p *pair) {
 	if p.right.at > p.left.at && p.right.at < c.End {
 		s.Resets += p.step.reset
 		s.Exchanges += p.step.exchange
+		s.addJump(p.step)
 		if p.gap {
 			s.Gaps++
+			s.Flags = s.Flags.With(reading.Gap)
 		}
 	}
 	from, to := max(c.Start, p.left.at), min(c.End, p.right.at)

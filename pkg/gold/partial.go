@@ -1,6 +1,7 @@
 package gold
 
 import (
+	"math"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -56,32 +57,27 @@ func (p *Partial) Mean() (mean float64, ok bool) {
 	return p.Sum / float64(p.Count), true
 }
 
-// Of returns the statistics of a single winner. One that records an exchange
-// of the meter is first the final index of the old one, then the start index of
-// the new one.
-func Of(m *catalog.Metric, v *Version) Partial {
+// of returns the statistics of a single winner, but for the span that it covers.
+// One that records an exchange of the meter is first the final index of the old
+// one, then the start index of the new one.
+func of(m *catalog.Metric, v *Version) Partial {
 	p := Partial{
 		Count: 1,
 		Sum:   v.Value,
 		Min:   v.Value, Max: v.Value, First: v.Value, Last: v.Value,
 		MinAt: v.Time, MaxAt: v.Time, FirstAt: v.Time, LastAt: v.Time,
+		HeadUntil: v.Time, TailSince: v.Time,
 		Flags:        v.Flags,
 		FirstQuality: v.Quality, LastQuality: v.Quality,
 	}
-	switch {
-	case m.Kind == catalog.Register && v.Exchange:
+	if m.Kind == catalog.Register && v.Exchange {
 		// The record takes the place of a pair that no rule explains: what comes
 		// before goes up to the final index, what comes after on from the start.
 		p.Last, p.Exchanges = v.ExchangeStart, 1
-	case m.Kind == catalog.Interval:
-		p.Energy, p.Covered = v.Value, v.Length
-	case m.Integrate == catalog.Mean:
-		p.Covered = v.Length
-		if m.EnergyUnit != "" {
-			p.Energy = float64(v.Value*float64(v.Length)) / nanosPerHour
-		}
 	}
-	p.EstimatedEnergy, p.CorrectedEnergy = byQuality(p.Energy, v.Quality, v.Quality)
+	if v.Flags.Has(reading.Spike) {
+		p.Spikes = 1
+	}
 	switch v.Quality {
 	case reading.Estimated:
 		p.EstimatedCount = 1
@@ -92,25 +88,61 @@ func Of(m *catalog.Metric, v *Version) Partial {
 	return p
 }
 
-// Fold returns the statistics of winners in time order: the left fold of
-// Combine over Of.
-func Fold(m *catalog.Metric, winners []Version) Partial {
+// Fold returns the statistics of winners in time order, all that lie in a span
+// that ends at end (Unix ns): the left fold of Combine over them one by one.
+func Fold(m *catalog.Metric, winners []Version, end int64) Partial {
+	return foldUnder(m, winners, math.MinInt64, end)
+}
+
+// foldUnder is Fold where readings before the span cover time up to reach, which
+// winners do not cover again.
+func foldUnder(m *catalog.Metric, winners []Version, reach, end int64) Partial {
 	var p Partial
+	spans := m.Interval()
 	for i := range winners {
-		p = Combine(m, p, Of(m, &winners[i]))
+		one := of(m, &winners[i])
+		if spans {
+			one.cover(m, &winners[i], reach, end)
+			reach = max(reach, one.Reach)
+		}
+		p = Combine(m, p, one)
 	}
 	return p
 }
 
+// cover adds what a winner that covers a span has up to end. Readings before it
+// cover time up to reach.
+func (p *Partial) cover(m *catalog.Metric, v *Version, reach, end int64) {
+	c := coverOf(v)
+	if v.Length > 0 {
+		p.Reach = c.end
+	}
+	if from, to := max(c.start, reach), min(c.end, end); from < to {
+		p.Covered = time.Duration(to - from)
+	}
+	if c.start < reach {
+		p.overlap(1)
+	}
+	p.Energy = c.energy(m, c.start, end)
+	p.EstimatedEnergy, p.CorrectedEnergy = byQuality(p.Energy, v.Quality, v.Quality)
+}
+
+// overlap says that so many winners begin before one before them ends.
+func (p *Partial) overlap(n uint64) {
+	p.Overlaps = n
+	p.Flags = p.Flags.With(reading.Overlap)
+}
+
 // Combine returns the statistics of a's winners followed by b's. Every winner
-// of a must come before every winner of b. Besides adding up, it accounts for
-// the pair (last of a, first of b).
+// of a must come before every winner of b, and what a has of spans that its
+// winners cover ends where b begins. Besides adding up, it accounts for the pair
+// (last of a, first of b).
 func Combine(m *catalog.Metric, a, b Partial) Partial {
 	if a.Count == 0 {
-		return b
+		return b.with(&a)
 	}
 	if b.Count == 0 {
-		return a
+		return a.with(&b)
 	}
 	p := a
 	p.Count += b.Count
@@ -134,7 +166,27 @@ func Combine(m *catalog.Metric, a, b Partial) Partial {
 	p.EstimatedEnergy += b.EstimatedEnergy
 	p.CorrectedEnergy += b.CorrectedEnergy
 	p.Flags |= b.Flags
+	p.Overlaps += b.Overlaps
+	p.Spikes += b.Spikes
+	p.Jumps += b.Jumps
+	p.Reach = max(a.Reach, b.Reach)
 	p.addPair(m, &a, &b)
+	return p
+}
+
+// with adds the statistics of a span without winners: what readings around it
+// give to it.
+func (p Partial) with(empty *Partial) Partial {
+	if *empty == (Partial{}) {
+		return p
+	}
+	p.Energy += empty.Energy
+	p.Advance += empty.Advance
+	p.Covered += empty.Covered
+	p.EstimatedEnergy += empty.EstimatedEnergy
+	p.CorrectedEnergy += empty.CorrectedEnergy
+	p.Flags |= empty.Flags
+	p.Reach = max(p.Reach, empty.Reach)
 	return p
 }
 
@@ -152,10 +204,12 @@ func squaredDeviations(a, b *Partial) float64 {
 // b.
 func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
 	apart := time.Duration(b.FirstAt - a.LastAt)
-	gap := m.MaxGap > 0 && apart > m.MaxGap
+	gap := tooFar(m, a.LastAt, a.Reach, b.FirstAt)
 	if gap {
 		p.Gaps++
+		p.Flags = p.Flags.With(reading.Gap)
 	}
+	p.addRun(m, a, b, gap)
 	var energy float64
 	switch {
 	case m.Kind == catalog.Register:
@@ -163,6 +217,7 @@ func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
 		p.Advance += step.amount
 		p.Resets += step.reset
 		p.Exchanges += step.exchange
+		p.addJump(step)
 		energy = step.amount
 	case gap:
 		return
@@ -187,6 +242,38 @@ func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
 	p.CorrectedEnergy += corrected
 }
 
+// tooFar reports whether a reading at next follows further than max_gap behind
+// the one at last, or behind the end of what the readings up to it cover.
+func tooFar(m *catalog.Metric, last, reach, next int64) bool {
+	return m.MaxGap > 0 && time.Duration(next-max(last, reach)) > m.MaxGap
+}
+
+// addJump counts a rise that was read as an exchange.
+func (p *Partial) addJump(step registerStep) {
+	if step.jump > 0 {
+		p.Jumps += step.jump
+		p.Flags = p.Flags.With(reading.Jump)
+	}
+}
+
+// addRun accounts for the run of equal values that a ends with, which b may go
+// on with.
+func (p *Partial) addRun(m *catalog.Metric, a, b *Partial, gap bool) {
+	p.HeadUntil, p.TailSince = a.HeadUntil, b.TailSince
+	if gap || a.Last != b.First {
+		return
+	}
+	if a.HeadUntil == a.LastAt && a.First == a.Last {
+		p.HeadUntil = b.HeadUntil
+	}
+	if b.TailSince == b.FirstAt && b.First == b.Last {
+		p.TailSince = a.TailSince
+	}
+	if m.Stuck > 0 && time.Duration(b.HeadUntil-a.TailSince) >= m.Stuck {
+		p.Flags = p.Flags.With(reading.Stuck)
+	}
+}
+
 // byQuality attributes energy to the quality of the readings that it rests on.
 func byQuality(energy float64, a, b reading.Quality) (estimated, corrected float64) {
 	switch {
@@ -203,6 +290,7 @@ func byQuality(energy float64, a, b reading.Quality) (estimated, corrected float
 type registerStep struct {
 	amount          float64
 	reset, exchange uint64
+	jump            uint64 // 1 of an exchange that is a rise
 }
 
 // advance reads the step of a register from prev to cur. Nothing above what the
@@ -222,6 +310,8 @@ func advance(m *catalog.Metric, prev, cur float64, apart time.Duration) register
 		return registerStep{amount: d + m.Rollover, reset: 1}
 	case m.ResetToZero && d < 0 && within(cur):
 		return registerStep{amount: cur, reset: 1}
+	case d > 0:
+		return registerStep{exchange: 1, jump: 1}
 	default:
 		return registerStep{exchange: 1}
 	}

@@ -52,6 +52,9 @@ func end(vs []gold.Version, otherwise int64) int64 {
 	return vs[len(vs)-1].Time
 }
 
+// fold has no end that spans reach beyond.
+func fold(m *catalog.Metric, vs []gold.Version) gold.Partial { return gold.Fold(m, vs, math.MaxInt64) }
+
 func TestCombineLaws(t *testing.T) {
 	t.Parallel()
 	for _, m := range metrics {
@@ -61,7 +64,7 @@ func TestCombineLaws(t *testing.T) {
 				va := winners(0).Draw(t, "a")
 				vb := winners(end(va, 0)).Draw(t, "b")
 				vc := winners(end(vb, end(va, 0))).Draw(t, "c")
-				a, b, c := gold.Fold(m, va), gold.Fold(m, vb), gold.Fold(m, vc)
+				a, b, c := fold(m, va), fold(m, vb), fold(m, vc)
 				if gold.Combine(m, a, gold.Partial{}) != a || gold.Combine(m, gold.Partial{}, a) != a {
 					t.Fatal("the empty partial is not an identity")
 				}
@@ -110,7 +113,7 @@ func TestFoldEqualsANaiveComputation(t *testing.T) {
 		if len(vs) == 0 {
 			return
 		}
-		p := gold.Fold(metrics[5], vs)
+		p := fold(metrics[5], vs)
 		sum, low, high, energy := 0.0, math.Inf(1), math.Inf(-1), 0.0
 		for _, v := range vs {
 			sum, low, high = sum+v.Value, math.Min(low, v.Value), math.Max(high, v.Value)
@@ -161,7 +164,7 @@ func TestRegisterSteps(t *testing.T) {
 			for i, v := range tt.values {
 				vs = append(vs, gold.Version{Time: int64(i) * int64(time.Hour), Value: v})
 			}
-			p := gold.Fold(tt.metric, vs)
+			p := fold(tt.metric, vs)
 			if math.Abs(p.Advance-tt.advance) > 1e-6 || p.Resets != tt.resets || p.Exchanges != tt.exchanges {
 				t.Errorf("advance %g, %d resets, %d exchanges; want %g, %d, %d",
 					p.Advance, p.Resets, p.Exchanges, tt.advance, tt.resets, tt.exchanges)

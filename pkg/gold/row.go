@@ -37,11 +37,11 @@ type Row struct {
 
 // NewRow returns the row that a normalized set of versions makes.
 func NewRow(c *catalog.Catalog, key Key, versions []Version) Row {
-	winners := Winners(make([]Version, 0, len(versions)), versions)
+	m := c.Metric(key.Series)
 	return Row{
 		Key:      key,
 		Versions: versions,
-		Stats:    Fold(c.Metric(key.Series), winners),
+		Stats:    Fold(m, rowWinners(m, versions), key.Start+int64(key.Width)),
 		Epoch:    c.Epoch(),
 	}
 }

@@ -16,7 +16,7 @@ type Summary struct {
 	Stats Partial
 	// Peak is the greatest mean power of a whole base window, in the metric's
 	// power unit, and PeakAt its start, the earliest of equals. HasPeak is false
-	// when no row has a mean power, and for metrics that are Paired.
+	// when nothing has a mean power, and for metrics that are Paired.
 	Peak    float64
 	PeakAt  int64 // Unix ns
 	HasPeak bool
@@ -27,11 +27,12 @@ type Summary struct {
 }
 
 // Summarize returns the summary of a base row, or a part of one, but for its
-// bookkeeping.
+// bookkeeping and for what earlier readings that cover spans give to it.
 func Summarize(m *catalog.Metric, start int64, width time.Duration, p Partial) Summary {
 	s := Summary{Stats: p}
 	if p.Count > 0 {
-		s.Cadence = p.Covered / time.Duration(p.Count)
+		behind := time.Duration(max(0, p.Reach-(start+int64(width)))) // what the last readings cover there
+		s.Cadence = (p.Covered + behind) / time.Duration(p.Count)
 	}
 	if s.Peak, s.HasPeak = meanPower(m, width, &p); s.HasPeak {
 		s.PeakAt = start
@@ -39,12 +40,19 @@ func Summarize(m *catalog.Metric, start int64, width time.Duration, p Partial) S
 	return s
 }
 
+// setPeak finds the peak of a base window anew.
+func (s *Stored) setPeak(m *catalog.Metric) {
+	if s.Peak, s.HasPeak = meanPower(m, s.Width, &s.Stats); s.HasPeak {
+		s.PeakAt = s.Start
+	}
+}
+
 // meanPower returns the mean power of a whole base window: its energy over its
 // width. Readings that are missing count as nothing, so that a window of which
 // one minute was received cannot be a peak by itself. Of metrics that are Paired
 // a row does not tell its energy without its neighbours.
 func meanPower(m *catalog.Metric, width time.Duration, p *Partial) (power float64, ok bool) {
-	if m.PowerUnit == "" || p.Count == 0 || width != m.Window || m.Paired() {
+	if m.PowerUnit == "" || p.Count == 0 && p.Covered == 0 || width != m.Window || m.Paired() {
 		return 0, false
 	}
 	power = p.Energy / (float64(width) / nanosPerHour)
@@ -99,7 +107,7 @@ func Parents(m *catalog.Metric, rows []Stored) (hours []Stored, day Stored) {
 // FoldKey names the parameters of a metric that a fold of base rows follows. A
 // stored fold is of use only under the key that it was made under.
 func FoldKey(m *catalog.Metric) int64 {
-	b := []byte{1, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
+	b := []byte{2, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
 	if m.ResetToZero {
 		b[3] = 1
 	}
@@ -107,6 +115,8 @@ func FoldKey(m *catalog.Metric) int64 {
 		b = binary.BigEndian.AppendUint64(b, math.Float64bits(x))
 	}
 	b = binary.BigEndian.AppendUint64(b, uint64(m.MaxGap))
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Stuck))
+	b = binary.BigEndian.AppendUint64(b, math.Float64bits(m.Spike))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Window)) // a peak is that of a whole one
 	for _, unit := range [...]string{m.EnergyUnit, m.PowerUnit} {
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(unit))), unit...)

@@ -32,7 +32,7 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 			n++
 		}
 		changed := time.Unix(rapid.Int64Range(0, 1000).Draw(t, "changed"), 0).UTC()
-		row.Summary = gold.Summarize(m, row.Start, row.Width, gold.Fold(m, readings[:n]))
+		row.Summary = gold.Summarize(m, row.Start, row.Width, gold.Fold(m, readings[:n], row.End()))
 		row.Revision, row.Changed = int64(n), changed
 		rows, versions = append(rows, row), append(versions, readings[:n])
 		readings = readings[n:]

@@ -17,6 +17,9 @@ import (
 // postgresEpoch is 2000-01-01 in Unix µs, from which timestamps count.
 const postgresEpoch = 946_684_800_000_000
 
+// minusInfinity is the timestamp before all others.
+const minusInfinity = math.MinInt64
+
 // copyHeader is the signature, no flags, no extension.
 const copyHeader = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 

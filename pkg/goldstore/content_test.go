@@ -238,9 +238,12 @@ func plain(p gold.Partial) gold.Partial {
 	return gold.Partial{
 		Count: p.Count, Sum: p.Sum, Min: p.Min, Max: p.Max, MinAt: p.MinAt, MaxAt: p.MaxAt,
 		First: p.First, Last: p.Last, FirstAt: p.FirstAt, LastAt: p.LastAt,
-		FirstQuality: p.FirstQuality, LastQuality: p.LastQuality, Flags: p.Flags,
+		FirstQuality: p.FirstQuality, LastQuality: p.LastQuality, Flags: p.Flags &^ ofSets,
 	}
 }
+
+// ofSets is the flags that no reading has by itself.
+const ofSets = reading.Rules(1<<reading.Spike | 1<<reading.Stuck | 1<<reading.Gap | 1<<reading.Jump | 1<<reading.Overlap)
 
 func naiveStats(exchanged bool, set map[gold.Version]reading.Stamp) (p gold.Partial) {
 	byTime := map[int64][]gold.Version{}

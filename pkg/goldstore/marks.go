@@ -77,16 +77,20 @@ WITH added AS (
 UPDATE gold.days AS d SET stale = true
 FROM added WHERE d.series_id = added.series_id AND d.start = added.day AND NOT d.stale`
 
-// mark marks the days of the rows that change and are not known to be marked.
+// mark marks the days that change and are not known to be marked: those of the
+// rows that change, and those that a reading of such a row reaches into or did.
 func (t *transaction) mark(ctx context.Context, tx pgx.Tx) error {
 	t.marked = t.marked[:0]
 	for i := range t.items {
 		if t.items[i].after == nil {
 			continue
 		}
-		d := seriesDay{t.items[i].key.SeriesID, gold.WindowStart(t.items[i].key.Start, gold.DaySpan)}
-		if _, known := t.writer.marks.days[d]; !known {
-			t.marked = append(t.marked, d)
+		first, last := t.items[i].touches()
+		for day := first; day <= last; day += int64(gold.DaySpan) {
+			d := seriesDay{t.items[i].key.SeriesID, day}
+			if _, known := t.writer.marks.days[d]; !known {
+				t.marked = append(t.marked, d)
+			}
 		}
 	}
 	if len(t.marked) == 0 {
@@ -99,6 +103,19 @@ func (t *transaction) mark(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("mark %d changed days: %w", len(t.marked), err)
 	}
 	return nil
+}
+
+// touches returns the first and the last day whose parents the change of the row
+// touches. Of series with a reading that reaches further than maxParentReach
+// nobody uses parents.
+func (it *item) touches() (first, last int64) {
+	first = gold.WindowStart(it.key.Start, gold.DaySpan)
+	reach := it.after.stats.Reach
+	if it.before != nil {
+		reach = max(reach, it.before.stats.Reach)
+	}
+	reach = min(reach, it.key.Start+int64(maxParentReach))
+	return first, max(first, gold.WindowStart(reach-1, gold.DaySpan))
 }
 
 // dayColumns returns days as query arguments.

@@ -182,20 +182,45 @@ func bits(p gold.Stored) string {
 	return fmt.Sprintf("%s%+v", floats, p)
 }
 
-// foldNaively folds base rows into hours and days by maps.
+// foldNaively spreads all base rows at once, by their versions, and folds the
+// pieces into hours and days by maps. Days without rows have no parents.
 func foldNaively(
 	ctx context.Context, tx *ReadTx, id int64, m *catalog.Metric,
 ) (hours, days map[int64]gold.Stored, err error) {
 	hours, days = map[int64]gold.Stored{}, map[int64]gold.Stored{}
-	err = tx.Rows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *StatsRow) error {
-		row := gold.Stored{Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
-		row.Revision, row.Changed = r.Revision, r.ChangedAt
-		addNaively(m, hours, r.Start/int64(time.Hour)*int64(time.Hour), time.Hour, row)
+	own := map[int64]bool{}
+	versions := map[RowKey][]gold.Version{}
+	err = tx.VersionRows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *VersionsRow) error {
+		versions[r.RowKey] = r.Versions
 		return nil
 	})
+	if err != nil {
+		return nil, nil, err
+	}
+	const day = 24 * time.Hour
+	from, to := sunday-int64(100*day), sunday+int64(100*day)
+	spread := gold.NewSpread(m, gold.Windows{}, from, to, func(p *gold.Stored) error {
+		addNaively(m, hours, p.Start/int64(time.Hour)*int64(time.Hour), time.Hour, *p)
+		return nil
+	})
+	err = tx.Rows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *StatsRow) error {
+		own[r.Start/int64(day)*int64(day)] = true
+		row := gold.Stored{Start: r.Start, Width: r.Width, Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
+		row.Revision, row.Changed = r.Revision, r.ChangedAt
+		return spread.Add(&row, versions[r.RowKey])
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := spread.Finish(); err != nil {
+		return nil, nil, err
+	}
 	for _, start := range slices.Sorted(maps.Keys(hours)) {
-		const day = 24 * time.Hour
-		addNaively(m, days, start/int64(day)*int64(day), day, hours[start])
+		if d := start / int64(day) * int64(day); own[d] {
+			addNaively(m, days, d, day, hours[start])
+		} else {
+			delete(hours, start)
+		}
 	}
 	return hours, days, err
 }

@@ -14,20 +14,21 @@ import (
 // Span is windows of one series.
 type Span struct {
 	SeriesID int64
+	Reach    time.Duration // of the series
 	Metric   *catalog.Metric
 	Windows  gold.Windows
 	From, To int64 // Unix ns; bounds of windows
 }
 
 // Parts calls fn for what a series has in a span, in order and in as few pieces
-// as the windows allow: days that lie inside a window, hours that do so, base
-// rows for the rest and wherever parents are missing, stale or made under other
-// parameters. A gold.Aggregator makes the same answer of them, bit for bit, as
-// of base rows alone. At the ends come base rows that overlap the span. The
-// piece is fn's only during the call. An error of fn ends the snapshot and is
+// as the windows allow: days that lie inside a window, hours that do so, pieces
+// of base rows (see gold.Spread) for the rest and wherever parents are missing,
+// stale or made under other parameters. A gold.Aggregator makes the same answer
+// of them, bit for bit, as of base rows alone. Each piece lies inside one window.
+// It is fn's only during the call. An error of fn ends the snapshot and is
 // returned. The metric is not Paired: those have no parents.
 func (tx *ReadTx) Parts(ctx context.Context, s Span, fn func(*gold.Stored) error) error {
-	r := partsReader{Span: s, tx: tx, at: s.From, fn: fn}
+	r := partsReader{Span: s, tx: tx, at: s.From, fn: fn, bounds: s.cutWindows()}
 	if err := r.run(ctx); err != nil {
 		return fmt.Errorf("read parts of series %d: %w", s.SeriesID, err)
 	}
@@ -42,6 +43,8 @@ type partsReader struct {
 	at  int64   // all before is handed over, but for cut
 	cut []int64 // starts of days with parents that no window holds whole, on end
 
+	bounds []time.Time // starts of the base windows that windows cut
+
 	start, end int64 // of the window looked at last
 }
 
@@ -49,7 +52,7 @@ type partsReader struct {
 const maxCut = 31
 
 func (r *partsReader) run(ctx context.Context) error {
-	if fixed := r.Windows.Fixed(); fixed > 0 && fixed < gold.HourSpan {
+	if fixed := r.Windows.Fixed(); fixed > 0 && fixed < gold.HourSpan || r.Reach > maxParentReach {
 		return r.base(ctx, r.From, r.To)
 	}
 	days, err := r.parents(ctx, selectDays, r.From-int64(gold.DaySpan)+1, r.To)
@@ -80,6 +83,21 @@ func (r *partsReader) run(ctx context.Context) error {
 		}
 	}
 	return r.through(ctx, r.To)
+}
+
+// cutWindows returns the starts of the base windows that a bound of windows cuts.
+// Fixed windows hold whole ones.
+func (s *Span) cutWindows() (starts []time.Time) {
+	for t := s.From; s.Windows.Fixed() == 0; {
+		if start := gold.WindowStart(t, s.Metric.Window); start != t {
+			starts = append(starts, timestamp(start))
+		}
+		if t >= s.To {
+			break
+		}
+		_, t = s.Windows.Bounds(t)
+	}
+	return starts
 }
 
 // whole reports whether one window holds the piece.
@@ -138,14 +156,40 @@ func (r *partsReader) hours(ctx context.Context) error {
 
 // rowsOf puts the base rows of hours among parts.
 func (r *partsReader) rowsOf(ctx context.Context, hours []time.Time, parts []gold.Stored) ([]gold.Stored, error) {
-	first, last := hours[0], hours[len(hours)-1].Add(gold.HourSpan)
-	err := r.tx.each(ctx, selectCut, []any{r.SeriesID, hours, first, last}, func(f *fields) error {
-		row, err := f.baseRow(r.Metric)
-		if err == nil && row.End() > r.From && row.Start < r.To {
-			parts = append(parts, row)
+	keep := func(p *gold.Stored) error {
+		parts = append(parts, *p)
+		return nil
+	}
+	var (
+		spread *gold.Spread
+		at     int // of hours, that the spread is of
+	)
+	next := func(n int) error { // begins the hours up to the nth, which has rows or is none
+		for ; at < n; at++ {
+			if spread != nil {
+				if err := spread.Finish(); err != nil {
+					return err
+				}
+			}
+			if at < len(hours) {
+				from := hours[at].UnixNano()
+				from, to := max(from, r.From), min(from+int64(gold.HourSpan), r.To)
+				spread = gold.NewSpread(r.Metric, r.Windows, from, to, keep)
+			}
 		}
-		return err
+		return nil
+	}
+	first, last := hours[0].Add(-r.Reach), hours[len(hours)-1].Add(gold.HourSpan)
+	arguments := []any{r.SeriesID, hours, first, r.Metric.Window, r.bounds, last, r.Reach}
+	err := r.tx.each(ctx, selectCut, arguments, func(f *fields) error {
+		if err := next(int(f.int8())); err != nil {
+			return err
+		}
+		return r.add(f, spread)
 	})
+	if err == nil {
+		err = next(len(hours) + 1)
+	}
 	// Stable, so that rows of one start stay in the order of their widths.
 	slices.SortStableFunc(parts, func(a, b gold.Stored) int { return cmp.Compare(a.Start, b.Start) })
 	return parts, err
@@ -158,14 +202,20 @@ FROM gold.days WHERE series_id = $1 AND start >= $2 AND start < $3 AND fold_key 
 	// For spans whose days hold: hours hold as long as their day.
 	selectHours = selectParents + `
 FROM gold.hours WHERE series_id = $1 AND start >= $2 AND start < $3 AND fold_key = $4 ORDER BY start`
-	baseColumns = `start, width, ` + statsColumns + `, revision, changed_at`
-	selectBase  = `SELECT ` + baseColumns + `
-FROM gold.base WHERE series_id = $1 AND start > $2::timestamptz - interval '1 hour' AND start <= $3
+	selectBase = `SELECT ` + spreadColumns + `, NULL, NULL
+FROM gold.base WHERE series_id = $1 AND start > $2 AND start < $3 ORDER BY start, width`
+	// IN of a subquery hashes the bounds.
+	cutRow       = `date_bin($4::interval, start, 'epoch') IN (SELECT unnest($5::timestamptz[]))`
+	selectSpread = `SELECT ` + spreadColumns + `, ` + versionColumns + `
+FROM (SELECT *, ` + tangled + ` OR ` + cutRow + ` AS needed FROM ` + spreadBase + `
+	series_id = $1 AND start > $2 AND start < $3) AS b) AS b
 ORDER BY start, width`
-	selectCut = `SELECT b.* FROM unnest($2::timestamptz[]) AS h(start) CROSS JOIN LATERAL (
-	SELECT ` + baseColumns + ` FROM gold.base WHERE series_id = $1
-	AND start >= h.start AND start < h.start + interval '1 hour' AND start >= $3 AND start < $4 OFFSET 0) AS b
-ORDER BY b.start, b.width`
+	selectCut = `SELECT h.n, b.* FROM unnest($2::timestamptz[]) WITH ORDINALITY AS h(start, n) CROSS JOIN LATERAL (
+	SELECT ` + spreadColumns + `, ` + versionColumns + `
+	FROM (SELECT *, ` + tangled + ` OR ` + cutRow + ` AS needed FROM ` + spreadBase + `
+		series_id = $1 AND start >= h.start - $7::interval AND start < h.start + interval '1 hour'
+		AND start >= $3 AND start < $6) AS b) AS b OFFSET 0) AS b
+ORDER BY h.n, b.start, b.width`
 )
 
 // parents returns parents with starts in [from, to).
@@ -176,7 +226,9 @@ func (r *partsReader) parents(ctx context.Context, sql string, from, to int64) (
 		p := gold.Stored{Start: k.Start, Width: k.Width}
 		f.stats(&p.Stats)
 		_ = f.int8() // epoch: the key of the fold says what matters
-		p.Revision, p.Changed = f.int8(), f.time()
+		if p.Revision, p.Changed = f.int8(), f.time(); p.Revision == 0 {
+			p.Changed = time.Time{} // there is no row
+		}
 		p.Peak, p.HasPeak = f.orFloat8()
 		p.PeakAt = f.orInt8()
 		p.Cadence = time.Duration(f.int8())
@@ -192,24 +244,27 @@ func ceilMicros(ns int64) time.Time {
 	return timestamp(ns).Add(time.Microsecond - 1).Truncate(time.Microsecond)
 }
 
-// base hands over the base rows that overlap [from, to). But at the beginning
-// of all, rows that begin earlier were handed over before.
+// base hands over the pieces of base rows of [from, to).
 func (r *partsReader) base(ctx context.Context, from, to int64) error {
-	return r.tx.each(ctx, selectBase, []any{r.SeriesID, timestamp(from), timestamp(to)}, func(f *fields) error {
-		row, err := f.baseRow(r.Metric)
-		if err != nil || row.Start >= to || row.End() <= from || row.Start < from && from != r.From {
-			return err
-		}
-		return r.fn(&row)
-	})
+	sql := selectBase
+	arguments := []any{r.SeriesID, timestamp(from - max(int64(r.Reach), int64(maxWidth))), timestamp(to)}
+	if r.Reach > 0 || len(r.bounds) > 0 {
+		sql = selectSpread
+		arguments = append(arguments, r.Metric.Window, r.bounds)
+	}
+	spread := gold.NewSpread(r.Metric, r.Windows, from, to, r.fn)
+	if err := r.tx.each(ctx, sql, arguments, func(f *fields) error { return r.add(f, spread) }); err != nil {
+		return err
+	}
+	return spread.Finish()
 }
 
-// baseRow reads baseColumns.
-func (f *fields) baseRow(m *catalog.Metric) (gold.Stored, error) {
-	row := gold.Stored{Start: f.nanos(), Width: time.Duration(f.int4()) * time.Second}
-	var p gold.Partial
-	f.stats(&p)
-	row.Summary = gold.Summarize(m, row.Start, row.Width, p)
-	row.Revision, row.Changed = f.int8(), f.time()
-	return row, f.err()
+// add gives the next row to a spread.
+func (r *partsReader) add(f *fields, spread *gold.Spread) error {
+	row, stats, err := f.spreadRow()
+	if err != nil {
+		return err
+	}
+	row.summarize(r.Metric, stats)
+	return spread.Add(&row.Stored, row.versions)
 }

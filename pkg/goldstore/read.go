@@ -34,6 +34,9 @@ type Selector struct {
 type Series struct {
 	reading.Series
 	ID int64
+	// Reach is how far, at most, a reading of the series reaches from the start of
+	// its row, if any reaches beyond the row's end.
+	Reach time.Duration
 }
 
 // Page is a part of a list of series. The zero page is the whole list.
@@ -46,7 +49,7 @@ type Page struct {
 // No name holds a line feed, so that no text is found across two. The list is
 // read in the order of the unique index, and no further than the limit.
 const selectSeries = `
-SELECT id, entity, metric, unit FROM gold.series
+SELECT id, entity, metric, unit, reach_ns FROM gold.series
 WHERE (cardinality($1::text[]) = 0 OR entity = ANY ($1)) AND (cardinality($2::text[]) = 0 OR metric = ANY ($2))
 	AND (entity, metric, unit) > ($3, $4, $5)
 	AND NOT EXISTS (SELECT FROM unnest($6::text[]) AS wanted (part)
@@ -71,7 +74,7 @@ func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Se
 		return nil, fmt.Errorf("read series: %w", err)
 	}
 	series, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Series, err error) {
-		err = row.Scan(&s.ID, &s.EntityID, &s.Metric, &s.Unit)
+		err = row.Scan(&s.ID, &s.EntityID, &s.Metric, &s.Unit, &s.Reach)
 		return s, err
 	})
 	if err != nil {
@@ -84,17 +87,21 @@ func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Se
 type Bounds struct {
 	FirstStart, LastStart int64 // starts of the first and the last row, Unix ns
 	FirstAt, LastAt       int64 // event times of the first and the last reading, Unix ns
+	Reach                 int64 // latest end of what readings cover, Unix ns; 0 when they cover nothing
 }
 
 // One step into the index from each end of a series, over as few partitions as
 // it takes.
 const selectBounds = `
-SELECT s.id, a.start, b.start, a.first_at_ns, b.last_at_ns
-FROM unnest($1::bigint[]) AS s(id)
+SELECT s.id, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns
+FROM gold.series s
 CROSS JOIN LATERAL (SELECT start, first_at_ns FROM gold.base
 	WHERE series_id = s.id AND count > 0 ORDER BY start, width LIMIT 1) AS a
 CROSS JOIN LATERAL (SELECT start, last_at_ns FROM gold.base
-	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b`
+	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b
+CROSS JOIN LATERAL (SELECT max(reach_ns) AS reach_ns FROM gold.base
+	WHERE series_id = s.id AND start >= b.start - s.reach_ns / 1000 * interval '1 microsecond') AS r
+WHERE s.id = ANY ($1)`
 
 // Bounds returns the bounds of each series by its id. A series without
 // readings that count is left out.
@@ -102,7 +109,7 @@ func (tx *ReadTx) Bounds(ctx context.Context, ids []int64) (map[int64]Bounds, er
 	bounds := make(map[int64]Bounds, len(ids))
 	err := tx.each(ctx, selectBounds, []any{ids}, func(f *fields) error {
 		id := f.int8()
-		bounds[id] = Bounds{FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8()}
+		bounds[id] = Bounds{FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8(), Reach: f.int8()}
 		return f.err()
 	})
 	if err != nil {

@@ -124,9 +124,9 @@ func TestReadTx(t *testing.T) {
 			}
 			day := int64(24 * time.Hour)
 			want := map[int64]Bounds{
-				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute)},
-				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day},
-				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day},
+				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute), 0},
+				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
+				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)

@@ -15,13 +15,18 @@ const (
 	lockRoll   = `SELECT pg_advisory_xact_lock($1, $2)`
 	quietSince = `SELECT clock_timestamp() - $1::interval`
 
-	// The bounds on start leave out partitions. OFFSET 0 keeps one walk of the
-	// index a day of a series.
+	// The rows of days and those before from which a reading may reach into one.
+	// Days of series that reach too far for parents have none. The bounds on start
+	// leave out partitions. OFFSET 0 keeps one walk of the index a day of a series.
 	dayRows = `
-SELECT d.n, b.start, b.width, ` + statsColumns + `, epoch, revision, changed_at
+SELECT d.n, b.*
 FROM unnest($1::timestamptz[], $2::bigint[]) WITH ORDINALITY AS d(day, series_id, n)
-CROSS JOIN LATERAL (SELECT * FROM gold.base WHERE series_id = d.series_id
-	AND start >= d.day AND start < d.day + interval '1 day' AND start >= $3 AND start < $4 OFFSET 0) AS b
+JOIN gold.series s ON s.id = d.series_id AND s.reach_ns <= $5
+CROSS JOIN LATERAL (
+	SELECT ` + spreadColumns + `, ` + versionColumns + `
+	FROM (SELECT *, ` + tangled + ` AS needed FROM ` + spreadBase + `
+		series_id = d.series_id AND start >= d.day - s.reach_ns / 1000 * interval '1 microsecond'
+		AND start < d.day + interval '1 day' AND start >= $3 AND start < $4) AS b) AS b OFFSET 0) AS b
 ORDER BY d.n, b.start, b.width`
 
 	deleteParents = `
@@ -53,9 +58,10 @@ type rolling struct {
 	locked      time.Time // when the lock was had
 	quiet       time.Time // days that changed later are put off
 	hours, days copyBuffer
-	rolled      []seriesDay // with parents in the buffers
-	gone        []seriesDay // without rows, or that get no parents
-	last        int64       // the last day of all, Unix ns
+	pieces      []gold.Stored // memory for those of a day
+	rolled      []seriesDay   // with parents in the buffers
+	gone        []seriesDay   // without rows, or that get no parents
+	last        int64         // the last day of all, Unix ns
 	postponed   []seriesDay
 	changed     []time.Time // of the postponed
 }
@@ -110,55 +116,93 @@ func (t *rolling) fold(ctx context.Context, tx pgx.Tx) error {
 		from, to = t.bounds()
 		days, id = dayColumns(column(t.due, func(d *dueDay) seriesDay { return d.seriesDay }))
 		read     = ReadTx{tx: tx}
-		rows     []gold.Stored // of the day at hand
-		epoch    int64         // greatest of them
-		at       int           // the day at hand
+		day      = t.open(0)
+		at       = 0 // the day at hand
 	)
-	err := read.each(ctx, dayRows, []any{days, id, from, to}, func(f *fields) error {
-		for n := int(f.int8()) - 1; at < n; at++ {
-			t.finish(&t.due[at], rows, epoch)
-			rows, epoch = rows[:0], 0
+	arguments := []any{days, id, from.Add(-maxParentReach), to, int64(maxParentReach)}
+	err := read.each(ctx, dayRows, arguments, func(f *fields) error {
+		for n := int(f.int8()) - 1; at < n; {
+			if err := t.finish(day); err != nil {
+				return err
+			}
+			at++
+			day = t.open(at)
 		}
-		row := gold.Stored{Start: f.nanos(), Width: time.Duration(f.int4()) * time.Second}
-		var p gold.Partial
-		f.stats(&p)
-		epoch = max(epoch, f.int8())
-		row.Summary = gold.Summarize(t.due[at].metric, row.Start, row.Width, p)
-		row.Revision, row.Changed = f.int8(), f.time()
-		rows = append(rows, row)
-		return f.err()
+		row, stats, err := f.spreadRow()
+		if err != nil {
+			return err
+		}
+		row.summarize(day.metric, stats)
+		return day.add(&row)
 	})
+	for err == nil && at < len(t.due) {
+		if err = t.finish(day); err == nil {
+			if at++; at < len(t.due) {
+				day = t.open(at)
+			}
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("read the rows of %d days: %w", len(t.due), err)
-	}
-	for ; at < len(t.due); at++ {
-		t.finish(&t.due[at], rows, epoch)
-		rows, epoch = rows[:0], 0
 	}
 	t.hours.end()
 	t.days.end()
 	return nil
 }
 
+// rollingDay is a due day whose rows are being read.
+type rollingDay struct {
+	*dueDay
+	spread *gold.Spread
+	pieces []gold.Stored
+	own    int   // rows of the day
+	epoch  int64 // greatest of them
+}
+
+// open begins a due day.
+func (t *rolling) open(n int) *rollingDay {
+	d := &rollingDay{dueDay: &t.due[n], pieces: t.pieces[:0]}
+	d.spread = gold.NewSpread(d.metric, gold.Windows{}, d.day, d.day+int64(gold.DaySpan), func(p *gold.Stored) error {
+		d.pieces = append(d.pieces, *p)
+		return nil
+	})
+	return d
+}
+
+// add takes in a row of the day or before it.
+func (d *rollingDay) add(row *spreadRow) error {
+	if row.Start >= d.day {
+		d.own++
+		d.epoch = max(d.epoch, row.epoch)
+	}
+	return d.spread.Add(&row.Stored, row.versions)
+}
+
 // finish puts the parents of a day into the buffers. A day that changed lately
 // is put off; one without rows, of a partition that was dropped, keeps what it
-// has.
-func (t *rolling) finish(d *dueDay, rows []gold.Stored, epoch int64) {
-	if len(rows) == 0 {
-		t.gone = append(t.gone, d.seriesDay)
-		return
+// has, and so does one of a series that reaches too far, whose parents nobody
+// reads.
+func (t *rolling) finish(d *rollingDay) error {
+	if err := d.spread.Finish(); err != nil {
+		return fmt.Errorf("day %s of series %d: %w", timestamp(d.day).Format(time.DateOnly), d.series, err)
 	}
-	hours, day := gold.Parents(d.metric, rows)
+	t.pieces = d.pieces // their memory
+	if d.own == 0 {
+		t.gone = append(t.gone, d.seriesDay)
+		return nil
+	}
+	hours, day := gold.Parents(d.metric, d.pieces)
 	if day.Changed.After(t.quiet) {
 		t.postponed, t.changed = append(t.postponed, d.seriesDay), append(t.changed, day.Changed)
-		return
+		return nil
 	}
 	key := gold.FoldKey(d.metric)
 	for i := range hours {
-		t.hours.parent(d.series, &hours[i], epoch, key)
+		t.hours.parent(d.series, &hours[i], d.epoch, key)
 	}
-	t.days.parent(d.series, &day, epoch, key)
+	t.days.parent(d.series, &day, d.epoch, key)
 	t.rolled = append(t.rolled, d.seriesDay)
+	return nil
 }
 
 // write replaces the parents of the days in the buffers.
@@ -219,7 +263,11 @@ func (b *copyBuffer) parent(series int64, p *gold.Stored, epoch, key int64) {
 	b.stats(&p.Stats)
 	b.int8(epoch)
 	b.int8(p.Revision)
-	b.time(p.Changed.UnixNano())
+	if p.Changed.IsZero() { // an hour without rows that a reading covers
+		b.int8(minusInfinity)
+	} else {
+		b.time(p.Changed.UnixNano())
+	}
 	if p.HasPeak {
 		b.float8(p.Peak)
 		b.int8(p.PeakAt)

@@ -45,6 +45,7 @@ type Writer struct {
 	generation int64                    // of the partition when the cache began
 	series     map[reading.Series]int64 // known to be stored
 	marks      marks                    // known to be stored
+	reaches    map[int64]int64          // of series by id, ns; as far is known to be stored
 	buffer     copyBuffer
 }
 
@@ -56,7 +57,7 @@ func (s *Store) NewWriter(partition uint32, c *catalog.Catalog, wc WriterConfig)
 	}
 	return &Writer{
 		store: s, catalog: c, partition: partition,
-		cache: newCache(budget), series: make(map[reading.Series]int64), marks: newMarks(),
+		cache: newCache(budget), series: make(map[reading.Series]int64), marks: newMarks(), reaches: make(map[int64]int64),
 	}
 }
 
@@ -115,12 +116,13 @@ func (f *Flush) check() error {
 
 // transaction is one flush on its way.
 type transaction struct {
-	writer *Writer
-	flush  *Flush
-	starts []int64
-	items  []item // one a group, in its order
-	added  map[reading.Series]int64
-	marked []seriesDay
+	writer  *Writer
+	flush   *Flush
+	starts  []int64
+	items   []item // one a group, in its order
+	added   map[reading.Series]int64
+	marked  []seriesDay
+	reaches map[int64]int64
 }
 
 // run tries the transaction until it commits or fails for another reason than
@@ -195,6 +197,9 @@ func (t *transaction) try(ctx context.Context) (result Result, err error) {
 	if err := t.mark(ctx, tx); err != nil {
 		return result, err
 	}
+	if err := t.extend(ctx, tx); err != nil {
+		return result, err
+	}
 	t.report(&result)
 	if err := t.feed(ctx, tx, outboxID, &result); err != nil {
 		return result, err
@@ -254,6 +259,7 @@ func (t *transaction) prepare(ctx context.Context, tx pgx.Tx) error {
 	w := t.writer
 	if len(w.series) > maxKnownSeries {
 		clear(w.series)
+		clear(w.reaches)
 	}
 	t.items = make([]item, len(t.flush.Groups))
 	t.added = make(map[reading.Series]int64)
@@ -282,6 +288,7 @@ func (t *transaction) prepare(ctx context.Context, tx pgx.Tx) error {
 func (t *transaction) remember() {
 	maps.Copy(t.writer.series, t.added)
 	t.writer.marks.add(t.marked)
+	maps.Copy(t.writer.reaches, t.reaches)
 	for i := range t.items {
 		if r := t.items[i].stored(); r != nil {
 			t.writer.cache.put(r)
@@ -290,10 +297,11 @@ func (t *transaction) remember() {
 }
 
 // forget drops the rows that the flush touched, of which nobody knows what
-// became, and all rows when another owner is at work. Marks go too: after a
-// failover they may never have been stored.
+// became, and all rows when another owner is at work. Marks and reaches go too:
+// after a failover they may never have been stored.
 func (t *transaction) forget(err error) {
 	t.writer.marks = newMarks()
+	clear(t.writer.reaches)
 	if errors.Is(err, ErrPositionMoved) {
 		t.writer.cache.clear()
 	}

@@ -25,12 +25,12 @@ func Statistics(p *gold.Partial) *energyv1.Statistics {
 		Gaps: p.Gaps, Resets: p.Resets, Exchanges: p.Exchanges,
 		EstimatedCount: p.EstimatedCount, CorrectedCount: p.CorrectedCount,
 		EstimatedEnergy: p.EstimatedEnergy, CorrectedEnergy: p.CorrectedEnergy,
-		Flags: uint64(p.Flags),
+		Flags: uint64(p.Flags), Overlaps: p.Overlaps, Spikes: p.Spikes, Jumps: p.Jumps,
 	}
 }
 
-// Consumption returns those statistics of a span without readings that pairs of
-// readings around it give.
+// Consumption returns those statistics of a span without readings that readings
+// around it give.
 func Consumption(p *gold.Partial) *energyv1.Statistics {
 	return &energyv1.Statistics{
 		Energy: p.Energy, Advance: p.Advance, CoveredNs: int64(p.Covered),
@@ -46,7 +46,7 @@ func Changes(id int64, changes []gold.Change) ([]byte, error) {
 		message.Changes[i] = &energyv1.GoldChange{
 			Series: SeriesKey(c.Series), StartNs: c.Start, WidthNs: int64(c.Width),
 			After: Statistics(&c.After), Revision: c.Revision, Cause: energyv1.Cause(c.Cause),
-			EdgeMoved: c.EdgeMoved(),
+			EdgeMoved: c.EdgeMoved(), ReachNs: c.Reach(),
 		}
 		if c.Before != nil {
 			message.Changes[i].Before = Statistics(c.Before)
@@ -64,6 +64,7 @@ type ChangedRow struct {
 	Series     reading.Series
 	Start, End int64 // Unix ns
 	EdgeMoved  bool  // its first or last reading did, which neighbours depend on
+	Reach      int64 // latest end of its readings, before or after, Unix ns; 0 when they cover no span
 }
 
 // DecodeChanges returns the rows that a feed message reports.
@@ -76,7 +77,7 @@ func DecodeChanges(data []byte) ([]ChangedRow, error) {
 	for i, c := range message.GetChanges() {
 		rows[i] = ChangedRow{
 			Series: SeriesOf(c.GetSeries()), Start: c.GetStartNs(), End: c.GetStartNs() + c.GetWidthNs(),
-			EdgeMoved: c.GetEdgeMoved(),
+			EdgeMoved: c.GetEdgeMoved(), Reach: c.GetReachNs(),
 		}
 	}
 	return rows, nil

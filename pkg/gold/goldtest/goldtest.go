@@ -29,7 +29,9 @@ func Version(span time.Duration) *rapid.Generator[gold.Version] {
 			Time:     Start + step*rapid.Int64Range(0, 7).Draw(t, "time"),
 			Value:    rapid.SampledFrom([]float64{0, 0.1, 1, 2.5, -3, 1e9, 1.0 / 3}).Draw(t, "value"),
 			Revision: rapid.Uint64Range(0, 2).Draw(t, "revision"),
-			Length:   time.Minute,
+			Length: rapid.SampledFrom([]time.Duration{
+				time.Minute, time.Minute, 0, 20 * time.Minute, 10 * time.Hour,
+			}).Draw(t, "length"),
 			Flags:    reading.Rules(rapid.SampledFrom([]uint64{0, 0, 0, 1 << 5}).Draw(t, "flags")),
 			Epoch:    rapid.Uint64Range(1, 2).Draw(t, "epoch"),
 			Quality:  reading.Quality(rapid.IntRange(0, int(reading.Withdrawn)).Draw(t, "quality")),

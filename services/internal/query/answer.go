@@ -62,9 +62,9 @@ func (a *answer) bounded(from, until int64) error {
 }
 
 // span returns the times whose windows are answered: what was asked for, from
-// the first reading on, and to the last one when no end was given.
+// the first reading on, and to the end of the last one when no end was given.
 func (a *answer) span(b goldstore.Bounds) (from, until int64) {
-	from, until = b.FirstAt, b.LastAt+1
+	from, until = b.FirstAt, max(b.LastAt+1, b.Reach)
 	if a.asked.end != math.MaxInt64 {
 		until = a.asked.end
 	}
@@ -80,39 +80,37 @@ func (a *answer) fold(
 	}
 	lowest, _ := a.asked.windows.Bounds(from)
 	_, highest := a.asked.windows.Bounds(until - 1)
-	cut, err := a.cutRows(ctx, max(lowest, b.FirstAt), min(highest, b.LastAt+1))
-	if err != nil {
-		return err
-	}
-	feed := func(part *gold.Stored) error {
-		if versions, ok := cut[part.Start]; ok {
-			return aggregator.AddCut(part, versions)
-		}
-		return aggregator.Add(part)
-	}
-	if err := a.parts(ctx, lowest, highest, b, feed); err != nil {
+	if err := a.parts(ctx, aggregator, lowest, highest, b); err != nil {
 		return err
 	}
 	return aggregator.Finish()
 }
 
-// parts calls feed for what is stored of [lowest, highest): days, hours and base
+// parts feeds what is stored of [lowest, highest): days, hours and pieces of base
 // rows, or base rows alone where pairs of readings may lie across the edges of
 // windows and rows.
 func (a *answer) parts(
-	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*gold.Stored) error,
+	ctx context.Context, aggregator *gold.Aggregator, lowest, highest int64, b goldstore.Bounds,
 ) error {
 	if !a.metric.Paired() {
 		return a.tx.Parts(ctx, goldstore.Span{
-			SeriesID: a.series.ID, Metric: a.metric, Windows: a.asked.windows, From: lowest, To: highest,
-		}, feed)
+			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric, Windows: a.asked.windows,
+			From: lowest, To: highest,
+		}, aggregator.Add)
+	}
+	cut, err := a.cutRows(ctx, max(lowest, b.FirstAt), min(highest, b.LastAt+1))
+	if err != nil {
+		return err
 	}
 	return a.rows(ctx, lowest, highest, b, func(row *goldstore.StatsRow) error {
 		stored := gold.Stored{
 			Start: row.Start, Width: row.Width, Summary: gold.Summarize(a.metric, row.Start, row.Width, row.Stats),
 		}
 		stored.Revision, stored.Changed = row.Revision, row.ChangedAt
-		return feed(&stored)
+		if versions, ok := cut[row.Start]; ok {
+			return aggregator.AddCut(&stored, versions)
+		}
+		return aggregator.Add(&stored)
 	})
 }
 
@@ -144,7 +142,8 @@ func (a *answer) expect(
 		return nil
 	}
 	return a.tx.Rows(ctx, []int64{a.series.ID}, b.FirstStart, b.FirstStart+1, func(row *goldstore.StatsRow) error {
-		aggregator.Expect(&row.Stats)
+		summary := gold.Summarize(a.metric, row.Start, row.Width, row.Stats)
+		aggregator.Expect(&summary)
 		return nil
 	})
 }

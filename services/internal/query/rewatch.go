@@ -69,6 +69,8 @@ func (w *watch) answers(
 const widest = 5000
 
 // spans returns the windows that rows touch, in order and without overlap. Where
+// readings of the row reach, or reached, beyond its end, so did what they give to
+// the windows there. Where
 // a row's edge moved, what lies between its readings and their neighbours
 // changed too, if the metric accounts for that.
 func (w *watch) spans(
@@ -76,7 +78,7 @@ func (w *watch) spans(
 ) ([]span, error) {
 	all := make([]span, 0, len(rows))
 	for i := range rows {
-		from, to := rows[i].Start, rows[i].End-1
+		from, to := rows[i].Start, max(rows[i].End, rows[i].Reach)-1
 		if m.Paired() && rows[i].EdgeMoved {
 			err := tx.LastBefore(ctx, id, rows[i].Start, func(r *goldstore.StatsRow) error {
 				from = r.Stats.LastAt

@@ -1,0 +1,58 @@
+package gold
+
+import (
+	"math"
+	"slices"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// minSpikeSamples is how many readings a row must have for one to be a spike
+// among them.
+const minSpikeSamples = 5
+
+// deviationsOfMAD makes the median absolute deviation of normally distributed
+// values their standard deviation: 1/Φ⁻¹(3/4).
+const deviationsOfMAD = 1.4826022185056018
+
+// rowWinners returns the winners of a row's normalized versions, with those
+// flagged that are spikes.
+//
+// A spike is further from the median of the row's winners than the metric's
+// spike parameter times their robust standard deviation (see Hampel, "The
+// Influence Curve and its Role in Robust Estimation", 1974). Where more than
+// half of the values are equal that deviation is 0 and none is. A base window
+// that is stored as several rows is looked at row by row: which they are follows
+// from the set of versions as well.
+func rowWinners(m *catalog.Metric, versions []Version) []Version {
+	winners := Winners(make([]Version, 0, len(versions)), versions)
+	if m.Spike <= 0 || len(winners) < minSpikeSamples {
+		return winners
+	}
+	values := make([]float64, len(winners))
+	for i := range winners {
+		values[i] = winners[i].Value
+	}
+	center := median(values)
+	for i := range winners {
+		values[i] = math.Abs(winners[i].Value - center)
+	}
+	limit := m.Spike * (deviationsOfMAD * median(values))
+	for i := range winners {
+		if limit > 0 && math.Abs(winners[i].Value-center) > limit {
+			winners[i].Flags = winners[i].Flags.With(reading.Spike)
+		}
+	}
+	return winners
+}
+
+// median sorts values and returns their median.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	middle := len(values) / 2
+	if len(values)%2 == 1 {
+		return values[middle]
+	}
+	return values[middle-1]/2 + values[middle]/2
+}

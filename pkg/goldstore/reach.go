@@ -1,0 +1,94 @@
+package goldstore
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+)
+
+// Readings that cover spans can reach beyond the row that they begin in. How far
+// they do at most is kept with their series, so that who reads a window knows
+// how far to look back. It is 0 while each reading ends in its row, and only
+// grows: a reach that no reading has any more costs time, not truth.
+
+// maxParentReach bounds the reach of series that have parents: the readings of
+// others cover more than the day that would spare them.
+const maxParentReach = gold.DaySpan
+
+// Updates wait for each other by the series' rows, in any order: who is
+// sacrificed to a deadlock flushes again.
+const extendReach = `
+UPDATE gold.series AS s SET reach_ns = r.reach
+FROM unnest($1::bigint[], $2::bigint[]) AS r(id, reach) WHERE s.id = r.id AND s.reach_ns < r.reach`
+
+// extend keeps how far rows of the flush reach where that is further than what
+// the writer knows to be kept.
+func (t *transaction) extend(ctx context.Context, tx pgx.Tx) error {
+	t.reaches = make(map[int64]int64)
+	for i := range t.items {
+		it := &t.items[i]
+		if it.after == nil || it.after.stats.Reach <= it.key.Start+int64(it.key.Width) {
+			continue
+		}
+		id, reach := it.key.SeriesID, it.after.stats.Reach-it.key.Start
+		if reach > max(t.writer.reaches[id], t.reaches[id]) {
+			t.reaches[id] = reach
+		}
+	}
+	if len(t.reaches) == 0 {
+		return nil
+	}
+	ids := slices.Sorted(maps.Keys(t.reaches))
+	reaches := column(ids, func(id *int64) int64 { return t.reaches[*id] })
+	if _, err := tx.Exec(ctx, extendReach, ids, reaches); err != nil {
+		return fmt.Errorf("keep how far readings of %d series reach: %w", len(ids), err)
+	}
+	return nil
+}
+
+// Columns of rows for a gold.Spread. Versions come only with rows that need
+// them: where readings overlap, or a window's bound cuts the base window. Earlier
+// rows must be in the same set for the former.
+const (
+	spreadColumns = `start, width, ` + statsColumns + `, epoch, revision, changed_at`
+	spreadBase    = `(SELECT *, max(reach_ns) OVER (ORDER BY start, width
+	ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns FROM gold.base WHERE `
+	tangled        = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
+	versionColumns = `CASE WHEN needed THEN samples END, CASE WHEN needed THEN stamps END`
+)
+
+// spreadRow is a row with its versions if it was asked for with them.
+type spreadRow struct {
+	gold.Stored
+	epoch    int64
+	versions []gold.Version
+}
+
+// summarize makes the row's summary of its statistics; it has the bookkeeping.
+func (r *spreadRow) summarize(m *catalog.Metric, p gold.Partial) {
+	revision, changed := r.Revision, r.Changed
+	r.Summary = gold.Summarize(m, r.Start, r.Width, p)
+	r.Revision, r.Changed = revision, changed
+}
+
+// spreadRow reads spreadColumns and versionColumns.
+func (f *fields) spreadRow() (row spreadRow, stats gold.Partial, err error) {
+	row.Start, row.Width = f.nanos(), time.Duration(f.int4())*time.Second
+	f.stats(&stats)
+	row.epoch, row.Revision, row.Changed = f.int8(), f.int8(), f.time()
+	samples, stamps := f.bytes(), f.bytes()
+	if err := f.err(); err != nil || samples == nil {
+		return row, stats, err
+	}
+	if row.versions, err = gold.Decode(row.Start, samples, stamps); err != nil {
+		return row, stats, fmt.Errorf("row at %d: %w", row.Start, err)
+	}
+	return row, stats, nil
+}
