@@ -243,7 +243,7 @@ func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, widt
 }
 
 // A late write sets the parents of its day stale, whatever the writer
-// remembers, and no other.
+// remembers, and of the day that its reading reaches into or did, and no other.
 func TestLateWrites(t *testing.T) {
 	t.Parallel()
 	const (
@@ -288,6 +288,19 @@ func TestLateWrites(t *testing.T) {
 	expect("after a duplicate of what was rolled", 2, 0, 0)
 	write(writers[1], 3*time.Hour, 5)
 	expect("after a late write by the other", 2, 1, 1)
+	roll()
+	reaching := func(length time.Duration, sequence uint64) {
+		t.Helper()
+		v := version(23*time.Hour, 1, sequence)
+		v.Length, v.Revision = length, sequence
+		flush(t, writers[0], Flush{Groups: groups(c, interval, v)})
+	}
+	reaching(2*time.Hour, 6)
+	expect("after a reading that reaches into the next day", 2, 2, 2)
+	roll()
+	expect("after the third roll", 2, 0, 0)
+	reaching(30*time.Minute, 7)
+	expect("after a correction that reaches there no more", 2, 2, 2)
 }
 
 func TestRoller(t *testing.T) {
