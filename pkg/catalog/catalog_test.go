@@ -88,6 +88,8 @@ metrics:
   b: {kind: register, unit: furlong, window: 7m}
   c: {kind: gauge, unit: kWh, min: 2, max: 1, max_rate: 5}
   d: {kind: interval, unit: kWh, integrate: linear, length: -1m}
+  e: {kind: register, unit: kWh, spike: 5, stuck: -1h}
+  f: {kind: gauge, unit: W, spike: 0.5, stuck: 9999h}
 `))
 	if err == nil {
 		t.Fatal("no error")
@@ -97,6 +99,7 @@ metrics:
 		`metric a: kind "counter" must be one of [gauge interval register]`,
 		`metric b: unit "furlong"`, "metric b: window 7m0s must be", "metric c: min 2 is above max 1",
 		"metric c: max_rate", "metric d: integrate is for gauges", "metric d: length",
+		"metric e: spike is not for registers", "metric e: stuck -1h0m0s", "metric f: spike 0.5", "metric f: stuck 9999h0m0s",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)

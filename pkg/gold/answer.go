@@ -74,8 +74,9 @@ type Aggregator struct {
 	current Aggregate
 	open    bool
 	cadence time.Duration
-	edges   *edges // nil when the metric is not Paired
-	spans   spans  // of the open window, when it is not
+	edges   *edges  // nil when the metric is not Paired
+	spans   spans   // of the open window, when it is not
+	before  Partial // of all before the open window, as far as flags need it
 }
 
 // NewAggregator returns an aggregator that calls emit for each window in time
@@ -127,7 +128,7 @@ func (a *Aggregator) Add(row *Stored) error {
 
 // AddCut takes in a row that lies across a window's boundary, by its versions.
 func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
-	winners := rowWinners(a.metric, versions)
+	winners := RowWinners(a.metric, versions)
 	for part := *row; part.Start < row.End(); part.Start = part.End() {
 		_, end := a.windows.Bounds(part.Start)
 		end = min(end, row.End())
@@ -179,6 +180,7 @@ func (a *Aggregator) Finish() error {
 // next emits the open window and opens the one after it.
 func (a *Aggregator) next() error {
 	a.settleWindow()
+	a.link()
 	c := &a.current
 	c.Completeness = math.NaN()
 	span := time.Duration(c.End - c.Start)

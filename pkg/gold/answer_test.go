@@ -99,7 +99,7 @@ func feed(t *rapid.T, a *gold.Aggregator, m *catalog.Metric, w gold.Windows, rea
 			n++
 		}
 		row := gold.Stored{Start: start, Width: m.Window}
-		row.Summary = gold.Summarize(m, start, m.Window, gold.Fold(m, readings[:n], row.End()))
+		row.Summary = gold.Summarize(m, start, m.Window, gold.Fold(m, gold.RowWinners(m, readings[:n]), row.End()))
 		row.Revision = 1
 		var err error
 		if _, end := w.Bounds(start); end < row.End() {

@@ -51,7 +51,10 @@ func (a *Aggregator) addPaired(row *Stored) error {
 			return err
 		}
 	}
-	if row.Start >= a.current.Start && a.current.Start < a.until {
+	switch {
+	case row.Start < a.current.Start:
+		a.Precede(&row.Stats)
+	case a.current.Start < a.until:
 		a.peakBetween(&p, row.Start)
 		a.takePaired(row, &p)
 	}

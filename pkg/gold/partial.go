@@ -269,7 +269,7 @@ func (p *Partial) addRun(m *catalog.Metric, a, b *Partial, gap bool) {
 	if b.TailSince == b.FirstAt && b.First == b.Last {
 		p.TailSince = a.TailSince
 	}
-	if m.Stuck > 0 && time.Duration(b.HeadUntil-a.TailSince) >= m.Stuck {
+	if stuck(m, a, b) {
 		p.Flags = p.Flags.With(reading.Stuck)
 	}
 }

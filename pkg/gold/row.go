@@ -41,7 +41,7 @@ func NewRow(c *catalog.Catalog, key Key, versions []Version) Row {
 	return Row{
 		Key:      key,
 		Versions: versions,
-		Stats:    Fold(m, rowWinners(m, versions), key.Start+int64(key.Width)),
+		Stats:    Fold(m, RowWinners(m, versions), key.Start+int64(key.Width)),
 		Epoch:    c.Epoch(),
 	}
 }

@@ -16,7 +16,7 @@ const minSpikeSamples = 5
 // values their standard deviation: 1/Φ⁻¹(3/4).
 const deviationsOfMAD = 1.4826022185056018
 
-// rowWinners returns the winners of a row's normalized versions, with those
+// RowWinners returns the winners of a row's normalized versions, with those
 // flagged that are spikes.
 //
 // A spike is further from the median of the row's winners than the metric's
@@ -25,7 +25,7 @@ const deviationsOfMAD = 1.4826022185056018
 // half of the values are equal that deviation is 0 and none is. A base window
 // that is stored as several rows is looked at row by row: which they are follows
 // from the set of versions as well.
-func rowWinners(m *catalog.Metric, versions []Version) []Version {
+func RowWinners(m *catalog.Metric, versions []Version) []Version {
 	winners := Winners(make([]Version, 0, len(versions)), versions)
 	if m.Spike <= 0 || len(winners) < minSpikeSamples {
 		return winners

@@ -142,7 +142,7 @@ func (s *Spread) addRow(row *Stored) error {
 
 // addVersions takes in a row by its versions, piece by piece.
 func (s *Spread) addVersions(row *Stored, versions []Version) error {
-	winners := rowWinners(s.metric, versions)
+	winners := RowWinners(s.metric, versions)
 	for start := row.Start; start < row.End(); {
 		end := min(row.End(), s.after(start))
 		if start >= s.to {

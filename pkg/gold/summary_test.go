@@ -144,6 +144,8 @@ func TestFoldKeyNamesWhatAFoldFollows(t *testing.T) {
 		"rollover":  func(m *catalog.Metric) { m.Rollover = 1 },
 		"dip":       func(m *catalog.Metric) { m.DipTol = 1 },
 		"max_gap":   func(m *catalog.Metric) { m.MaxGap = 1 },
+		"spike":     func(m *catalog.Metric) { m.Spike = 3 },
+		"stuck":     func(m *catalog.Metric) { m.Stuck = 1 },
 		"window":    func(m *catalog.Metric) { m.Window = time.Hour },
 		"energy":    func(m *catalog.Metric) { m.EnergyUnit, m.PowerUnit = "kWhk", "W" },
 		"power":     func(m *catalog.Metric) { m.PowerUnit = "" },

@@ -38,6 +38,18 @@ func Consumption(p *gold.Partial) *energyv1.Statistics {
 	}
 }
 
+// Flags returns the rules that flagged readings, by number.
+func Flags(p *gold.Partial) (flags []*energyv1.FlagCount) {
+	for _, f := range p.FlagCounts() {
+		one := &energyv1.FlagCount{Rule: f.Rule.String()}
+		if f.Count > 0 {
+			one.Count = &f.Count
+		}
+		flags = append(flags, one)
+	}
+	return flags
+}
+
 // Changes returns the feed message of a flush; id is its outbox entry's.
 func Changes(id int64, changes []gold.Change) ([]byte, error) {
 	message := &energyv1.GoldChanges{Id: id, Changes: make([]*energyv1.GoldChange, len(changes))}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -69,11 +70,25 @@ func energy(r *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 	return ""
 }
 
-func share(a *energyv1.Aggregate) string {
-	if a.Completeness == nil {
+// percent prints a share, nothing when it is not known.
+func percent(share *float64) string {
+	if share == nil {
 		return ""
 	}
-	return strconv.FormatFloat(100*a.GetCompleteness(), 'f', 2, 64)
+	return strconv.FormatFloat(100**share, 'f', 2, 64)
+}
+
+// flags prints the rules that flagged readings, with their number where it is
+// known: "gap:2 stuck".
+func flags(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+	names := make([]string, len(a.GetFlags()))
+	for i, f := range a.GetFlags() {
+		names[i] = f.GetRule()
+		if f.Count != nil {
+			names[i] += ":" + strconv.FormatUint(f.GetCount(), 10)
+		}
+	}
+	return strings.Join(names, " ")
 }
 
 func windowCells(zone *time.Location) []cell {
@@ -103,7 +118,9 @@ func windowCells(zone *time.Location) []cell {
 			}
 			return strconv.FormatUint(a.GetExpected(), 10)
 		}},
-		{"complete_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return share(a) }},
+		{"complete_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return percent(a.Completeness)
+		}},
 		{"mean", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return optional(a.Mean) }},
 		{"min", statistic((*energyv1.Statistics).GetMin)},
 		{"max", statistic((*energyv1.Statistics).GetMax)},
@@ -123,6 +140,22 @@ func windowCells(zone *time.Location) []cell {
 		{"edge_open", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 			return strconv.FormatBool(a.GetEdgeOpen())
 		}},
+		{"mean_power", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return optional(a.MeanPower)
+		}},
+		{"estimated_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return percent(a.EstimatedShare)
+		}},
+		{"estimated_energy_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return percent(a.EstimatedEnergyShare)
+		}},
+		{"corrected_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return percent(a.CorrectedShare)
+		}},
+		{"corrected_energy_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			return percent(a.CorrectedEnergyShare)
+		}},
+		{"flags", flags},
 	}
 }
 
@@ -131,7 +164,8 @@ func tableCells(zone *time.Location) []cell {
 	var out []cell
 	for _, c := range windowCells(zone) {
 		switch c.header {
-		case "end", "expected", "peak_at", "interpolated", "edge_open":
+		case "end", "expected", "peak_at", "interpolated", "edge_open", "mean_power",
+			"estimated_%", "estimated_energy_%", "corrected_%", "corrected_energy_%":
 		default:
 			out = append(out, c)
 		}

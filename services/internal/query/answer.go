@@ -93,6 +93,9 @@ func (a *answer) parts(
 	ctx context.Context, aggregator *gold.Aggregator, lowest, highest int64, b goldstore.Bounds,
 ) error {
 	if !a.metric.Paired() {
+		if err := a.precede(ctx, aggregator, lowest, b); err != nil {
+			return err
+		}
 		return a.tx.Parts(ctx, goldstore.Span{
 			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric, Windows: a.asked.windows,
 			From: lowest, To: highest,
@@ -114,13 +117,39 @@ func (a *answer) parts(
 	})
 }
 
+// precede feeds what comes before the first window as far as flags depend on it.
+func (a *answer) precede(
+	ctx context.Context, aggregator *gold.Aggregator, lowest int64, b goldstore.Bounds,
+) error {
+	back, needed := gold.LooksBack(a.metric)
+	if !needed || lowest <= b.FirstStart {
+		return nil
+	}
+	from := b.FirstStart
+	err := a.tx.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.StatsRow) error {
+		from = row.Start
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return a.tx.Parts(ctx, goldstore.Span{
+		SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric, Windows: a.asked.windows,
+		From: gold.WindowStart(from, gold.HourSpan), To: lowest,
+	}, func(p *gold.Stored) error {
+		aggregator.Precede(&p.Stats)
+		return nil
+	})
+}
+
 // rows calls feed for the rows of [lowest, highest) and for the nearest rows
-// with readings on either side. A row that an edge cuts may hold the neighbour
-// or leave it to the next one.
+// with readings on either side, and those before as far as flags depend on them.
+// A row that an edge cuts may hold the neighbour or leave it to the next one.
 func (a *answer) rows(
 	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*goldstore.StatsRow) error,
 ) error {
-	lowest = gold.WindowStart(lowest, a.metric.Window)
+	back, _ := gold.LooksBack(a.metric)
+	lowest = gold.WindowStart(lowest-int64(back), a.metric.Window)
 	highest = gold.WindowStart(highest-1, a.metric.Window) + int64(a.metric.Window)
 	if lowest > b.FirstStart {
 		if err := a.tx.LastBefore(ctx, a.series.ID, lowest, feed); err != nil {
@@ -180,7 +209,7 @@ func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]go
 
 // take sends windows on in chunks.
 func (a *answer) take(g gold.Aggregate) error {
-	a.pending = append(a.pending, aggregateOf(&g))
+	a.pending = append(a.pending, aggregateOf(a.metric, &g))
 	if len(a.pending) < chunk {
 		return nil
 	}
@@ -199,13 +228,14 @@ func (a *answer) flush() error {
 	return err
 }
 
-func aggregateOf(g *gold.Aggregate) *energyv1.Aggregate {
+func aggregateOf(m *catalog.Metric, g *gold.Aggregate) *energyv1.Aggregate {
 	out := &energyv1.Aggregate{
 		Start: timestamp(g.Start), End: timestamp(g.End),
 		Statistics: wire.Statistics(&g.Stats),
 		Expected:   g.Expected, Received: g.Stats.Count, Revision: g.Revision,
-		EdgeOpen: g.EdgeOpen,
+		EdgeOpen: g.EdgeOpen, Flags: wire.Flags(&g.Stats),
 	}
+	setShares(m, g, out)
 	if mean, ok := g.Stats.Mean(); ok {
 		out.Mean = &mean
 	}
@@ -225,6 +255,35 @@ func aggregateOf(g *gold.Aggregate) *energyv1.Aggregate {
 		out.LastChange = timestamppb.New(g.Changed)
 	}
 	return out
+}
+
+// setShares sets what of the readings and of the energy is estimated and
+// corrected, and the mean power.
+func setShares(m *catalog.Metric, g *gold.Aggregate, out *energyv1.Aggregate) {
+	s := &g.Stats
+	energy := s.Energy
+	if m.Kind == catalog.Register {
+		energy = s.Advance
+	}
+	out.EstimatedShare = share(float64(s.EstimatedCount), float64(s.Count))
+	out.CorrectedShare = share(float64(s.CorrectedCount), float64(s.Count))
+	out.EstimatedEnergyShare = share(s.EstimatedEnergy, energy)
+	out.CorrectedEnergyShare = share(s.CorrectedEnergy, energy)
+	if m.PowerUnit != "" && (s.Count > 0 || g.Spanned()) {
+		power := energy / time.Duration(g.End-g.Start).Hours()
+		out.MeanPower = &power
+	}
+}
+
+// share returns a part of a whole, nil where the whole is nothing or energies of
+// both signs make it no share.
+func share(part, whole float64) *float64 {
+	s := part / whole
+	if !(s >= 0 && s <= 1+1e-9) {
+		return nil
+	}
+	s = min(s, 1)
+	return &s
 }
 
 func timestamp(ns int64) *timestamppb.Timestamp { return timestamppb.New(time.Unix(0, ns)) }

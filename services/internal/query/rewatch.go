@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -68,17 +69,17 @@ func (w *watch) answers(
 // next query.
 const widest = 5000
 
-// spans returns the windows that rows touch, in order and without overlap. Where
-// readings of the row reach, or reached, beyond its end, so did what they give to
-// the windows there. Where
-// a row's edge moved, what lies between its readings and their neighbours
-// changed too, if the metric accounts for that.
+// spans returns the windows that rows touch, in order and without overlap: their
+// own, and those that their readings reach or reached into. Where a row's edge
+// moved, what lies between its readings and their neighbours changed too, if the
+// metric accounts for that, and the flags of the next reading.
 func (w *watch) spans(
 	ctx context.Context, tx *goldstore.ReadTx, m *catalog.Metric, id int64, rows []wire.ChangedRow,
 ) ([]span, error) {
 	all := make([]span, 0, len(rows))
 	for i := range rows {
-		from, to := rows[i].Start, max(rows[i].End, rows[i].Reach)-1
+		back, linked := gold.LooksBack(m)
+		from, to := rows[i].Start, max(rows[i].End+int64(back), rows[i].Reach)-1
 		if m.Paired() && rows[i].EdgeMoved {
 			err := tx.LastBefore(ctx, id, rows[i].Start, func(r *goldstore.StatsRow) error {
 				from = r.Stats.LastAt
@@ -87,8 +88,10 @@ func (w *watch) spans(
 			if err != nil {
 				return nil, err
 			}
-			err = tx.FirstFrom(ctx, id, rows[i].End, func(r *goldstore.StatsRow) error {
-				to = r.Stats.FirstAt
+		}
+		if (m.Paired() || linked) && rows[i].EdgeMoved {
+			err := tx.FirstFrom(ctx, id, rows[i].End, func(r *goldstore.StatsRow) error {
+				to = max(to, r.Stats.FirstAt)
 				return nil
 			})
 			if err != nil {
