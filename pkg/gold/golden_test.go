@@ -137,7 +137,7 @@ func bitsOfFolds() string {
 					Quality: reading.Quality(random.IntN(4)),
 				})
 			}
-			fmt.Fprintf(h, "%x", gold.Fold(m, vs))
+			fmt.Fprintf(h, "%x", gold.Fold(m, vs, vs[len(vs)-1].Time+int64(time.Minute)))
 		}
 	}
 	return fmt.Sprintf("%016x", h.Sum64())
