@@ -521,6 +521,8 @@ type Aggregate struct {
 	// Energy, advance, covered time and their estimated and corrected parts are
 	// R(end) - R(start), where R(t) is what pairs of readings have added up to t:
 	// windows sum to what the whole time has, also when a pair lies across them.
+	// Of readings that cover spans they are the shares that the window overlaps,
+	// whichever window they begin in; time that several cover counts once.
 	// Gaps, resets and exchanges count where the later reading lies; all else is
 	// of the readings inside the window. Without a reading inside (count 0) only
 	// energy, advance, covered time and their parts say something. Absent where
