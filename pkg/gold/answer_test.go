@@ -130,7 +130,8 @@ func TestPeakIsTheGreatestMeanOfABaseWindow(t *testing.T) {
 		start := int64(hour) * int64(time.Hour)
 		half := gold.Version{Time: start, Value: energy, Length: 30 * time.Minute}
 		row := gold.Stored{Start: start, Width: time.Hour}
-		row.Summary = gold.Summarize(metric, start, time.Hour, gold.Fold(metric, []gold.Version{half}, start+int64(time.Hour)))
+		stats := gold.Fold(metric, []gold.Version{half}, row.End())
+		row.Summary = gold.Summarize(metric, start, time.Hour, stats)
 		row.Revision = 1
 		if err := a.Add(&row); err != nil {
 			t.Fatal(err)

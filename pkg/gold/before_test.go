@@ -76,7 +76,8 @@ func (s spans) flags(i int) (flags reading.Rules) {
 	for _, x := range values {
 		deviations = append(deviations, math.Abs(x-center))
 	}
-	if mad := middle(deviations) / 0.6744897501960817; len(values) >= 5 && mad > 0 && math.Abs(v.Value-center) > m.Spike*mad {
+	deviation := middle(deviations) / 0.6744897501960817
+	if len(values) >= 5 && deviation > 0 && math.Abs(v.Value-center) > m.Spike*deviation {
 		flags = flags.With(reading.Spike)
 	}
 	return flags

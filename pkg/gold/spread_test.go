@@ -165,7 +165,8 @@ func (s spans) rows() (rows []gold.Stored, versions [][]gold.Version, reach int6
 		for n < len(rest) && rest[n].Time < row.End() {
 			n++
 		}
-		row.Summary = gold.Summarize(s.metric, row.Start, row.Width, gold.Fold(s.metric, gold.RowWinners(s.metric, rest[:n]), row.End()))
+		stats := gold.Fold(s.metric, gold.RowWinners(s.metric, rest[:n]), row.End())
+		row.Summary = gold.Summarize(s.metric, row.Start, row.Width, stats)
 		row.Revision, row.Changed = int64(n), time.Unix(rest[0].Time%1000, 0).UTC()
 		rows, versions = append(rows, row), append(versions, rest[:n])
 		if row.Stats.Reach > row.End() {

@@ -243,7 +243,8 @@ func plain(p gold.Partial) gold.Partial {
 }
 
 // ofSets is the flags that no reading has by itself.
-const ofSets = reading.Rules(1<<reading.Spike | 1<<reading.Stuck | 1<<reading.Gap | 1<<reading.Jump | 1<<reading.Overlap)
+const ofSets = reading.Rules(
+	1<<reading.Spike | 1<<reading.Stuck | 1<<reading.Gap | 1<<reading.Jump | 1<<reading.Overlap)
 
 func naiveStats(exchanged bool, set map[gold.Version]reading.Stamp) (p gold.Partial) {
 	byTime := map[int64][]gold.Version{}

@@ -156,7 +156,7 @@ func (r *partsReader) hours(ctx context.Context) error {
 
 // rowsOf puts the base rows of hours among parts.
 func (r *partsReader) rowsOf(ctx context.Context, hours []time.Time, parts []gold.Stored) ([]gold.Stored, error) {
-	keep := func(p *gold.Stored) error {
+	keep := func(p *gold.Stored) error { //nolint:unparam // a spread's emit
 		parts = append(parts, *p)
 		return nil
 	}

@@ -45,7 +45,7 @@ func flaggedReadings(c *catalog.Catalog) []gold.Group {
 				v.Value += 100
 			}
 			if m.Interval() {
-				v.Length = []time.Duration{5, 10, 10, 12, 90, 3}[i*i%6] * time.Minute
+				v.Length = time.Minute * time.Duration([]int{5, 10, 10, 12, 90, 3}[i*i%6])
 			}
 			if metric == "long" {
 				v.Value += float64(i % 5)

@@ -80,7 +80,7 @@ func (l *library) readings(pass int) []gold.Group {
 			}
 			if m := l.catalog.Metric(s); m.Interval() {
 				// Some cross the edges of rows, hours and days, some overlap the next.
-				v.Length = []time.Duration{5, 10, 15, 15, 20, 7, 45, 5, 200, 13, 0, 1000}[(i*i+i/12)%12] * time.Minute
+				v.Length = time.Minute * time.Duration([]int{5, 10, 15, 15, 20, 7, 45, 5, 200, 13, 0, 1000}[(i*i+i/12)%12])
 			}
 			if i%41 == 0 && pass == 1 {
 				v.Quality = reading.Withdrawn
