@@ -43,7 +43,8 @@ const (
 	bitExchange = 1 << 2
 )
 
-// MaxVersions bounds the versions of one encoding.
+// MaxVersions bounds the versions of a row, and so of one encoding: 70 a second
+// for a window of a quarter of an hour.
 const MaxVersions = 1 << 16
 
 // roomVersions is how many versions are encoded and decoded without taking

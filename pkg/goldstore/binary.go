@@ -50,6 +50,10 @@ func (b *copyBuffer) null() { *b = append(*b, 0xff, 0xff, 0xff, 0xff) }
 // time takes Unix ns in whole µs.
 func (b *copyBuffer) time(ns int64) { b.int8(ns/1000 - postgresEpoch) }
 
+func (b *copyBuffer) bytes(v []byte) {
+	*b = append(binary.BigEndian.AppendUint32(*b, uint32(len(v))), v...)
+}
+
 // open begins a column of bytes that the caller appends, up to close.
 func (b *copyBuffer) open() (at int) {
 	*b = append(*b, 0, 0, 0, 0)

@@ -71,7 +71,7 @@ func drawDeliveries(t *rapid.T, all []judged) [][]judged {
 	return batches
 }
 
-const empty = `TRUNCATE gold.base, gold.series, gold.positions, gold.outbox`
+const empty = `TRUNCATE gold.base, gold.parts, gold.series, gold.positions, gold.outbox`
 
 // Whatever order, repetition, grouping, cache and company versions come by,
 // gold.content is that of a single flush, and what a naive recomputation says.

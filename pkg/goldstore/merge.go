@@ -61,8 +61,8 @@ func (it *item) merge(c *catalog.Catalog) error {
 			return fmt.Errorf("%s follows epoch %d, the writer has %d: %w", it, b.epoch, c.Epoch(), ErrCatalogBehind)
 		}
 	}
-	if len(versions) > maxRowVersions {
-		return fmt.Errorf("%s with %d versions, at most %d are kept: %w", it, len(versions), maxRowVersions, ErrRowFull)
+	if len(versions) > gold.MaxVersions {
+		return fmt.Errorf("%s with %d versions, at most %d are kept: %w", it, len(versions), gold.MaxVersions, ErrRowFull)
 	}
 	r := gold.NewRow(c, it.group.Key, versions)
 	it.after = &row{key: it.key, versions: r.Versions, stats: r.Stats, epoch: r.Epoch, revision: revision + 1}
@@ -114,10 +114,6 @@ func (t *transaction) write(ctx context.Context, tx pgx.Tx, result *Result) erro
 		unread = todo
 	}
 }
-
-// maxRowVersions bounds the versions of a row: 70 a second for a window of a
-// quarter of an hour. A row is rewritten whole with each change.
-const maxRowVersions = 1 << 16
 
 // maxRounds is more than a flush can need; see write.
 const maxRounds = 8

@@ -111,6 +111,30 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("schema that lacks migrations: %v", err)
 		}
 	})
+	t.Run("GivesWeeksThatExistTheirParts", func(t *testing.T) {
+		t.Parallel()
+		url, files := databaseWithoutSchema(t), embeddedFiles(t)
+		for name := range files {
+			if name >= "migrations/0009" {
+				delete(files, name)
+			}
+		}
+		if _, err := migrate(t.Context(), url, files); err != nil {
+			t.Fatal(err)
+		}
+		s := openURL(t, url, Config{})
+		exec(t, s, ensureWeek, time.Unix(0, monday(sunday)))
+		exec(t, s, ensureWeek, time.Date(2020, 12, 28, 0, 0, 0, 0, time.UTC)) // of ISO year 2020, week 53
+		if _, err := Migrate(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		if n := number(t, s, `SELECT count(*) FROM pg_inherits WHERE inhparent = 'gold.parts'::regclass`); n != 2 {
+			t.Errorf("%d weeks of parts, want 2", n)
+		}
+		flush(t, s.NewWriter(0, defaultCatalog(t, 1), WriterConfig{}), Flush{
+			Groups: groups(defaultCatalog(t, 1), register, everySecond()...),
+		})
+	})
 	t.Run("LeavesALaterSchemaAlone", func(t *testing.T) {
 		t.Parallel()
 		url := database(t)

@@ -171,7 +171,18 @@ FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
 ORDER BY s.n, b.start, b.width`
 	selectStats = `SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, changed_at` + selectSpan
-	selectSets  = `SELECT series_id, start, width, samples, stamps` + selectSpan
+	selectSets  = `SELECT ` + setColumns + `
+FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
+JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
+LEFT JOIN LATERAL (` + partsOfRow + ` AND start > $2 AND start <= $3 OFFSET 0) AS p ON true
+ORDER BY s.n, b.start, b.width, p.part_start`
+
+	// Of a row that is stored in parts, a row of the answer each. OFFSET 0 keeps
+	// them from being looked for where there are none.
+	setColumns = `b.series_id, b.start, b.width,
+	coalesce(p.part_start, b.start), coalesce(p.samples, b.samples), coalesce(p.stamps, b.stamps)`
+	partsOfRow = `SELECT part_start, samples, stamps FROM gold.parts
+	WHERE octet_length(b.samples) = 0 AND series_id = b.series_id AND start = b.start AND width = b.width`
 )
 
 // Rows calls fn for each row of the series that overlaps [from, to), in Unix
@@ -242,12 +253,11 @@ type VersionsRow struct {
 
 // VersionRows is Rows with versions in place of statistics.
 func (tx *ReadTx) VersionRows(ctx context.Context, ids []int64, from, to int64, fn func(*VersionsRow) error) error {
-	err := tx.each(ctx, selectSets, spanArguments(ids, from, to), func(f *fields) error {
-		r, err := f.versionsRow()
-		if err != nil || !r.overlaps(from, to) {
-			return err
+	err := tx.eachSet(ctx, selectSets, spanArguments(ids, from, to), func(r *VersionsRow) error {
+		if !r.overlaps(from, to) {
+			return nil
 		}
-		return fn(&r)
+		return fn(r)
 	})
 	if err != nil {
 		return fmt.Errorf("read versions of %d series: %w", len(ids), err)
@@ -255,38 +265,47 @@ func (tx *ReadTx) VersionRows(ctx context.Context, ids []int64, from, to int64, 
 	return nil
 }
 
+// eachSet runs a query for setColumns and calls fn for each row, put together of
+// its parts.
+func (tx *ReadTx) eachSet(ctx context.Context, sql string, arguments []any, fn func(*VersionsRow) error) error {
+	var r *VersionsRow
+	err := tx.each(ctx, sql, arguments, func(f *fields) error {
+		if k := f.key(); r == nil || r.RowKey != k {
+			if r != nil {
+				if err := fn(r); err != nil {
+					return err
+				}
+			}
+			r = &VersionsRow{RowKey: k}
+		}
+		return f.appendVersions(r.RowKey, &r.Versions)
+	})
+	if err != nil || r == nil {
+		return err
+	}
+	return fn(r)
+}
+
 const selectVersions = `
-SELECT b.series_id, b.start, b.width, samples, stamps
+SELECT ` + setColumns + `
 FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[]) WITH ORDINALITY AS k(series_id, start, width, n)
 JOIN gold.base b ON b.series_id = k.series_id AND b.start = k.start AND b.width = k.width
-ORDER BY k.n`
+LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
+ORDER BY k.n, p.part_start`
 
-// Versions returns the versions of the named rows, in the order of the keys.
-// A key without a row is left out.
+// Versions returns the versions of the named rows, in the order of the keys,
+// which are distinct. A key without a row is left out.
 func (tx *ReadTx) Versions(ctx context.Context, keys []RowKey) ([]VersionsRow, error) {
 	out := make([]VersionsRow, 0, len(keys))
 	ids, starts, widths := keyColumns(keys)
-	err := tx.each(ctx, selectVersions, []any{ids, starts, widths}, func(f *fields) error {
-		r, err := f.versionsRow()
-		out = append(out, r)
-		return err
+	err := tx.eachSet(ctx, selectVersions, []any{ids, starts, widths}, func(r *VersionsRow) error {
+		out = append(out, *r)
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read versions of %d rows: %w", len(keys), err)
 	}
 	return out, nil
-}
-
-func (f *fields) versionsRow() (r VersionsRow, err error) {
-	r.RowKey = f.key()
-	samples, stamps := f.bytes(), f.bytes()
-	if err := f.err(); err != nil {
-		return r, err
-	}
-	if r.Versions, err = gold.Decode(r.Start, samples, stamps); err != nil {
-		return r, fmt.Errorf("row of series %d at %d: %w", r.SeriesID, r.Start, err)
-	}
-	return r, nil
 }
 
 func (k RowKey) overlaps(from, to int64) bool { return k.Start < to && k.Start+int64(k.Width) > from }

@@ -94,12 +94,12 @@ func (b *copyBuffer) stagedRow(r *row) {
 	b.stats(&r.stats)
 	b.int8(int64(r.epoch))
 	b.int8(r.revision)
-	at := b.open()
-	*b = gold.AppendSamples(*b, r.key.Start, r.versions)
-	b.close(at)
-	at = b.open()
-	*b = gold.AppendStamps(*b, r.key.Start, r.versions)
-	b.close(at)
+	if len(r.versions) > gold.PartVersions { // then they are in gold.parts
+		b.bytes(nil)
+		b.bytes(nil)
+		return
+	}
+	b.versions(r.key.Start, r.versions)
 }
 
 // upsert stages and writes items, which are in key order, and returns those
@@ -143,47 +143,49 @@ func load(ctx context.Context, tx pgx.Tx, items []*item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	byKey := make(map[RowKey]*item, len(items))
-	first, last := items[0].key.Start, items[0].key.Start
+	byKey, split := make(map[RowKey]*item, len(items)), make(map[RowKey]*row)
 	for _, it := range items {
 		it.before = nil
 		byKey[it.key] = it
-		first, last = min(first, it.key.Start), max(last, it.key.Start)
 	}
-	ids, starts, widths := keyColumns(column(items, func(it **item) RowKey { return (*it).key }))
+	keys := column(items, func(it **item) RowKey { return (*it).key })
+	from, to := spanOf(keys)
+	ids, starts, widths := keyColumns(keys)
 	var b pgx.Batch
 	b.Queue(emptyStaging)
-	b.Queue(loadBase, ids, starts, widths, timestamp(first), timestamp(last)).Query(func(rows pgx.Rows) error {
+	b.Queue(loadBase, ids, starts, widths, from, to).Query(func(rows pgx.Rows) error {
 		for rows.Next() {
-			r, err := scanRow(rows.RawValues())
+			r, whole, err := scanRow(rows.RawValues())
 			if err != nil {
 				return err
 			}
-			byKey[r.key].before = r
+			if byKey[r.key].before = r; !whole {
+				split[r.key] = r
+			}
 		}
 		return rows.Err()
 	})
 	if err := tx.SendBatch(ctx, &b).Close(); err != nil {
 		return fmt.Errorf("load %d rows from %s on: %w", len(items), items[0], err)
 	}
-	return nil
+	return loadVersions(ctx, tx, split)
 }
 
-// scanRow reads a row of loadBase.
-func scanRow(values [][]byte) (*row, error) {
+// scanRow reads a row of loadBase. It is whole unless its versions are stored in
+// parts.
+func scanRow(values [][]byte) (r *row, whole bool, err error) {
 	f := fields{values: values}
-	r := &row{key: f.key()}
+	r = &row{key: f.key()}
 	f.stats(&r.stats)
 	r.epoch, r.revision = uint64(f.int8()), f.int8()
 	samples, stamps := f.bytes(), f.bytes()
-	if err := f.err(); err != nil {
-		return nil, err
+	if err := f.err(); err != nil || len(samples) == 0 && len(stamps) == 0 {
+		return r, false, err
 	}
-	var err error
 	if r.versions, err = gold.Decode(r.key.Start, samples, stamps); err != nil {
-		return nil, fmt.Errorf("row of series %d at %d: %w", r.key.SeriesID, r.key.Start, err)
+		return nil, false, fmt.Errorf("row of series %d at %d: %w", r.key.SeriesID, r.key.Start, err)
 	}
-	return r, nil
+	return r, true, nil
 }
 
 // keyColumns returns keys as query arguments.

@@ -150,11 +150,11 @@ func (t *transaction) run(ctx context.Context) (Result, error) {
 	}
 }
 
-// missingPartition reports whether gold.base has no partition for a row, which
+// missingPartition reports whether a table has no partition for a row, which
 // Postgres calls a check violation.
 func missingPartition(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && pg.Code == "23514" && pg.TableName == "base" && pg.ConstraintName == ""
+	return ok && pg.Code == "23514" && (pg.TableName == "base" || pg.TableName == "parts") && pg.ConstraintName == ""
 }
 
 func backoff(ctx context.Context, retries int) error {
@@ -192,6 +192,9 @@ func (t *transaction) try(ctx context.Context) (result Result, err error) {
 		return result, err
 	}
 	if err := t.write(ctx, tx, &result); err != nil {
+		return result, err
+	}
+	if err := t.writeParts(ctx, tx); err != nil {
 		return result, err
 	}
 	if err := t.mark(ctx, tx); err != nil {
