@@ -10,6 +10,7 @@ import (
 	_ "embed" // the built-in catalogue
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ const (
 	Gauge            // a quantity at a time, or its mean over an interval
 )
 
+// String returns the kind's name as it stands in a catalogue's document.
+func (k Kind) String() string { return nameOf(kinds, k) }
+
 // Integrate is how a gauge becomes energy.
 type Integrate uint8
 
@@ -38,6 +42,9 @@ const (
 	Step                 // a value holds until the next
 	Mean                 // a value is the mean of [time, time+length)
 )
+
+// String returns the integration's name as it stands in a catalogue's document.
+func (i Integrate) String() string { return nameOf(integrals, i) }
 
 // Label is which end of its interval a timestamp names.
 type Label uint8
@@ -128,6 +135,19 @@ func (c *Catalog) Metric(s reading.Series) *Metric {
 	}
 	return c.undeclared
 }
+
+// Metrics returns the declared metrics by name.
+func (c *Catalog) Metrics() []*Metric {
+	out := make([]*Metric, 0, len(c.metrics))
+	for _, name := range slices.Sorted(maps.Keys(c.metrics)) {
+		out = append(out, c.metrics[name])
+	}
+	return out
+}
+
+// Undeclared returns what holds for metrics that the catalogue does not
+// declare. Its name and units are empty.
+func (c *Catalog) Undeclared() *Metric { return c.undeclared }
 
 // Resolution is how the readings of one metric and unit are taken in.
 type Resolution struct {

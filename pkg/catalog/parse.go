@@ -228,6 +228,16 @@ var (
 	resets    = map[string]bool{"": false, "none": false, "zero": true}
 )
 
+// nameOf returns the name of a choice, the last in order where it has several.
+func nameOf[T comparable](choices map[string]T, choice T) string {
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(choices))) {
+		if choices[name] == choice {
+			return name
+		}
+	}
+	return fmt.Sprintf("unknown(%d)", any(choice)) // %d: %v would come back here
+}
+
 // choose sets target to the choice of that name or reports what is allowed.
 func choose[T any](fault func(string, ...any), field, name string, target *T, choices map[string]T) {
 	value, ok := choices[name]

@@ -149,6 +149,14 @@ func TestRegisterEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	exec(t, s, "DELETE FROM gold.metrics") // as before there was such a table
+	if err := s.RegisterEpoch(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	want := int64(len(c.Metrics()) + 1) // and what holds for undeclared ones
+	if n := number(t, s, "SELECT count(*) FROM gold.metrics_in_force"); n != want {
+		t.Errorf("%d metrics are in force, want %d", n, want)
+	}
 	exec(t, s, "UPDATE gold.epochs SET hash = 'other'")
 	if err := s.RegisterEpoch(t.Context(), c); !errors.Is(err, ErrEpochConflict) {
 		t.Errorf("got %v", err)

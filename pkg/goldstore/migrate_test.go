@@ -193,9 +193,20 @@ func TestRoles(t *testing.T) {
 	t.Run("AReaderReadsAndWritesNothing", func(t *testing.T) {
 		t.Parallel()
 		url := database(t)
-		flush(t, openURL(t, url, Config{}).NewWriter(0, c, WriterConfig{}),
-			Flush{Groups: groups(c, register, version(0, 1, 1))})
+		writer := openURL(t, asRole(t, url, "gold_writer"), Config{})
+		if err := writer.RegisterEpoch(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		flush(t, writer.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, register, version(0, 1, 1))})
 		s := openURL(t, asRole(t, url, "gold_reader"), Config{})
+		for _, from := range []string{
+			"gold.aggregates(NULL, NULL, NULL, NULL, '1 hour')", "gold.calendar_aggregates(NULL, NULL, NULL, NULL, 'day')",
+			"gold.latest", "gold.series_metrics",
+		} {
+			if n := number(t, s, "SELECT count(*) FROM "+from); n != 1 {
+				t.Errorf("%s has %d rows for a reader", from, n)
+			}
+		}
 		if rows := content(t, s); len(rows) != 1 {
 			t.Errorf("%d rows", len(rows))
 		}

@@ -34,29 +34,42 @@ type library struct {
 
 func openLibrary(t *testing.T) *library {
 	t.Helper()
-	url := database(t)
-	store, err := goldstore.Open(t.Context(), url, goldstore.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(store.Close)
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
 	c, err := catalog.Default()
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &library{store, c, conn}
-	w := store.NewWriter(0, c, goldstore.WriterConfig{})
+	l := newLibrary(t, c.Document())
+	w := l.store.NewWriter(0, c, goldstore.WriterConfig{})
 	for pass := range 2 { // the second changes some rows, so that revisions differ
 		if _, err := w.Flush(t.Context(), goldstore.Flush{Groups: l.readings(pass)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return l
+}
+
+// newLibrary returns a store without readings, of that catalogue.
+func newLibrary(t *testing.T, document string) *library {
+	t.Helper()
+	c, err := catalog.Parse(1, []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := database(t)
+	store, err := goldstore.Open(t.Context(), url, goldstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	if err := store.RegisterEpoch(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return &library{store, c, conn}
 }
 
 // metrics has three with parents and, first, two that are Paired.
