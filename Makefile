@@ -35,7 +35,7 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup build test test-cov fuzz bench generate format lint
+.PHONY: setup build test test-cov test-fleet fuzz bench generate format lint
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
 
@@ -48,6 +48,10 @@ test: setup bin/testreport ## all tests, under the race detector, in random orde
 test-cov: setup bin/testreport ## all tests with coverage into coverage.out, and the total
 	$(TEST) -json -coverprofile=coverage.out -coverpkg=./pkg/...,./services/... $(PACKAGES) | bin/testreport
 	go tool cover -func=coverage.out | tail -n 1
+
+test-fleet: setup ## a simulated fleet of 2,000 series over 60 days, held against its truth by every way to ask
+	ENERGY_TEST_FULL_FLEET=1 go test -count=1 -timeout 30m -run '^TestFleetEqualsItsTruth$$' -v ./services/e2e | \
+		grep -v 'level=INFO'
 
 fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
 	scripts/fuzz $(COUNT)

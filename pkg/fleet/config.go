@@ -21,7 +21,8 @@ type Config struct {
 	Start     time.Time     `yaml:"start"` // of the first readings; whole seconds
 	Days      int           `yaml:"days"`  // of 24 hours
 	Cadence   time.Duration `yaml:"cadence"`
-	Zones     []string      `yaml:"zones"` // IANA names, given to the entities in turn
+	Window    time.Duration `yaml:"window"` // of the true answer, beside days; a multiple of 15 minutes
+	Zones     []string      `yaml:"zones"`  // IANA names, given to the entities in turn
 	Shares    Shares        `yaml:"shares"`
 	Registers Registers     `yaml:"registers"`
 }
@@ -86,6 +87,7 @@ func Default() Config {
 		Start:   time.Date(2025, 3, 1, 0, 0, 0, 0, time.UTC),
 		Days:    60,
 		Cadence: 15 * time.Minute,
+		Window:  15 * time.Minute,
 		Zones:   slices.Collect(zoneNames),
 		Shares: Shares{
 			Gaps: 0.002, Duplicates: 0.01, Late: 0.005, Reordered: 0.02, Corrected: 0.002, Estimated: 0.005,
@@ -104,6 +106,8 @@ const (
 	minYear     = 2001
 	maxYear     = 2099
 	leastMoment = time.Second
+	leastWindow = 15 * time.Minute // the base window of every metric
+	mostWindow  = 366 * 24 * time.Hour
 )
 
 // validate reports every fault.
@@ -121,6 +125,8 @@ func (c *Config) validate() error {
 	require(c.Start.Nanosecond() == 0, "start: %s is not a whole second", c.Start)
 	require(c.Cadence >= leastMoment && c.Cadence <= 24*time.Hour && c.Cadence%leastMoment == 0,
 		"cadence: %s is not whole seconds, at most 24h", c.Cadence)
+	require(c.Window >= leastWindow && c.Window <= mostWindow && c.Window%leastWindow == 0,
+		"window: %s is not a multiple of %s up to %s", c.Window, leastWindow, mostWindow)
 	require(len(c.Zones) > 0, "zones: none is given; UTC is one")
 	for _, s := range c.Shares.All() {
 		require(*s.Value >= 0 && *s.Value <= 1, "%s: %g is not from 0 to 1", s.Name, *s.Value)

@@ -17,12 +17,13 @@
 // # What is true
 //
 // No two contents of one (series, event time) are equal in quality rank and
-// revision, so what counts does not depend on the order of arrival. Energy is
-// that inside a window: of intervals Σ value, of means Σ value × length, of
-// linear gauges the trapezoids over pairs of readings at most an hour apart, of
-// registers Σ of the accepted steps. Pairs have both ends in the window; what
-// lies between two windows belongs to neither. A fall of a register counts as 0
-// unless [Registers] declares a rollover or a reset; a register never jumps up.
+// revision, so what counts does not depend on the order of arrival. Energy of
+// a window is R(end) − R(start). Of registers and linear gauges R grows from each
+// reading to the next: of a register evenly by the accepted step, of a gauge by
+// the area under the line between readings at most an hour apart. Of intervals and
+// means it grows evenly over the time that a reading covers. So windows that hold
+// no reading have an energy too, and all sum to the whole. A fall of a register counts as 0 unless
+// [Registers] declares a rollover or a reset; a register never jumps up.
 //
 // Memory is bounded by the number of series and by the readings under way: about
 // 64 Ki in the current slice of time and those that arrive late.

@@ -55,7 +55,7 @@ func digest(f *fleet.Fleet) string {
 // and with every build: the digest changes only with what the package simulates.
 func TestSeed(t *testing.T) {
 	t.Parallel()
-	const golden = "202aa3b32e4832a78e3dc3c6666564d3be0002b3e95eaa957d8f0986f2d180f9"
+	const golden = "b1e66a51565164a126c5b315fd07d217f4b1f363cbb8a17113072ec6b029be4d"
 	c := small()
 	f := newFleet(t, c)
 	first := digest(f)
@@ -95,12 +95,13 @@ func TestConfigFaultsAreAllReported(t *testing.T) {
 	t.Parallel()
 	c := fleet.Default()
 	c.Series, c.Days, c.Cadence, c.Zones, c.Shares.Late = 0, 0, time.Millisecond, nil, 1.5
-	c.Start, c.Registers.Rollover = time.Unix(0, 0), -1
+	c.Start, c.Registers.Rollover, c.Window = time.Unix(0, 0), -1, 20*time.Minute
 	_, err := fleet.New(c)
 	want := `fleet: series: 0 is not from 1 to 1000000
 days: 0 is not from 1 to 3660
 start: the year 1970 is not from 2001 to 2099
 cadence: 1ms is not whole seconds, at most 24h
+window: 20m0s is not a multiple of 15m0s up to 8784h0m0s
 zones: none is given; UTC is one
 late: 1.5 is not from 0 to 1
 rollover: -1 is not from 0 to 1000000000`
@@ -210,6 +211,7 @@ func config(t *rapid.T) fleet.Config {
 		Days:    rapid.IntRange(1, 2).Draw(t, "days"),
 		Start:   time.Date(2025, 1, 1, 0, 0, rapid.IntRange(0, 365*86400).Draw(t, "start"), 0, time.UTC),
 		Cadence: rapid.SampledFrom(cadences).Draw(t, "cadence"),
+		Window:  rapid.SampledFrom([]time.Duration{15 * time.Minute, 45 * time.Minute, 4 * time.Hour}).Draw(t, "window"),
 		Zones:   rapid.SliceOfN(rapid.SampledFrom(fleet.Default().Zones), 1, 4).Draw(t, "zones"),
 		Registers: fleet.Registers{
 			MaxRate:     rapid.SampledFrom([]int64{0, 2, 50}).Draw(t, "max rate"),

@@ -12,18 +12,20 @@ type Span uint8
 
 // The spans.
 const (
-	QuarterHour Span = iota // of UTC
-	Day                     // local, of the entity's zone
+	Fixed Span = iota // Config.Window, counted from the Unix epoch
+	Day               // local, of the entity's zone
 )
 
-// Row is the true answer for one series and window. Windows without a reading
-// that counts have none. Values are in the series' unit and energies in its
-// energy unit, each the float64 nearest to the exact number.
+// Row is the true answer for one series and window. Windows in which no reading
+// counts and of which no time is accounted for have none. Values are
+// in the series' unit and energies in its energy unit. Sum, Min and Max are the
+// float64 nearest to the exact number, Energy is within two units in the last
+// place of it.
 type Row struct {
 	Series     int // index in Fleet.Series
 	Span       Span
-	Start, End int64 // Unix ns
-	Count      uint64
+	Start, End int64  // Unix ns
+	Count      uint64 // 0: Sum, Min and Max are so too
 	Estimated  uint64 // of Count
 	Corrected  uint64 // of Count
 	Resets     uint64 // falls of a register that are declared: rollovers and resets to zero
@@ -48,39 +50,28 @@ func (f *Fleet) Rows() iter.Seq[Row] {
 // rows yields the rows of a series; false means that it was to stop.
 func (f *Fleet) rows(index int, yield func(Row) bool) bool {
 	w := f.walker(index)
-	resetToZero, declared := f.config.Registers.ResetToZero, f.config.Registers.Rollover > 0
-	ledger := func(span Span) window {
-		return window{s: w.s, index: index, span: span, resetToZero: resetToZero, rollover: declared}
-	}
-	quarter, day := ledger(QuarterHour), ledger(Day)
+	width := f.config.Window.Milliseconds()
+	fixed := ledger{s: w.s, index: index, span: Fixed, bounds: func(ms int64) (start, end int64) {
+		start = ms - ms%width
+		return start, start + width
+	}}
+	day := ledger{s: w.s, index: index, span: Day, bounds: func(ms int64) (start, end int64) {
+		return localDay(ms, w.s.Entity.location)
+	}}
+	var last pair
 	for w.more() {
 		t := w.next()
 		if t.fate != counts {
 			continue
 		}
-		if t.time >= quarter.end {
-			if !quarter.close(yield) {
-				return false
-			}
-			quarter.open(quarterHour(t.time))
+		p := f.newPair(w.s, &last.right, &t)
+		if !fixed.add(&p, yield) || !day.add(&p, yield) {
+			return false
 		}
-		if t.time >= day.end {
-			if !day.close(yield) {
-				return false
-			}
-			day.open(localDay(t.time, w.s.Entity.location))
-		}
-		quarter.add(&t)
-		day.add(&t)
+		last = p
 	}
-	return quarter.close(yield) && day.close(yield)
-}
-
-// quarterHour returns the quarter-hour that holds a time, Unix ms.
-func quarterHour(ms int64) (start, end int64) {
-	const quarter = 15 * minuteMillis
-	start = ms - ms%quarter
-	return start, start + quarter
+	end := f.newPair(w.s, &last.right, &taken{time: last.right.time})
+	return fixed.finish(&end, yield) && day.finish(&end, yield)
 }
 
 // localDay returns the local day that holds a time, Unix ms. Days begin at the
@@ -106,83 +97,93 @@ func dayStart(about time.Time) int64 {
 	}
 }
 
-// window sums up the readings of a window as they come.
+// ledger sums up the readings of a series by window, as they come.
+type ledger struct {
+	s      *Series
+	index  int
+	span   Span
+	bounds func(ms int64) (start, end int64)
+
+	window
+}
+
+// window is the sums of one window. The zero window holds no time.
 type window struct {
-	s                     *Series
-	index                 int
-	span                  Span
-	resetToZero, rollover bool
-	start, end            int64 // Unix ms
+	start, end int64 // Unix ms
+	spanned    bool  // by time that is accounted for
 
 	count, estimated, corrected, resets, exchanges uint64
 	sum, least, most                               int64 // thousandths
-	energy                                         int64 // in energyScale
-	lastTime, lastValue                            int64
+	energy                                         exact // in energyScale
 }
 
-// open begins a window.
-func (w *window) open(start, end int64) {
-	*w = window{
-		s: w.s, index: w.index, span: w.span, resetToZero: w.resetToZero, rollover: w.rollover,
-		start: start, end: end,
+// add adds the later reading of a pair and what lies between: to the window of
+// the earlier reading, to those in between, and to that of the later one.
+func (l *ledger) add(p *pair, yield func(Row) bool) bool {
+	for p.right.time >= l.end {
+		next := p.right.time
+		if l.end > 0 && l.end < p.end {
+			next = l.end
+		}
+		if !l.next(p, next, yield) {
+			return false
+		}
+	}
+	l.share(p)
+	l.take(p)
+	return true
+}
+
+// finish adds what the last reading covers.
+func (l *ledger) finish(p *pair, yield func(Row) bool) bool {
+	for l.end > 0 && l.end < p.end {
+		if !l.next(p, l.end, yield) {
+			return false
+		}
+	}
+	l.share(p)
+	return l.close(yield)
+}
+
+// next closes the window with its share of the pair and opens that of a time.
+func (l *ledger) next(p *pair, ms int64, yield func(Row) bool) bool {
+	l.share(p)
+	if !l.close(yield) {
+		return false
+	}
+	l.window = window{}
+	l.start, l.end = l.bounds(ms)
+	return true
+}
+
+// share adds what the pair tells of the window.
+func (w *window) share(p *pair) {
+	if from, to := max(w.start, p.left.time), min(w.end, p.end); from < to {
+		w.energy.add(p.until(to))
+		w.energy.subtract(p.until(from))
+		w.spanned = true
 	}
 }
 
-// maxGap is how far the readings of a linear gauge may be apart, ms.
-const maxGap = hourMillis
-
-// add adds the next reading.
-func (w *window) add(t *taken) {
-	v := t.value
-	switch w.s.Kind {
-	case Interval:
-		w.energy += v
-	case Mean:
-		w.energy += v * w.s.Length.Milliseconds()
-	case Linear:
-		if apart := t.time - w.lastTime; w.count > 0 && apart <= maxGap {
-			w.energy += (w.lastValue + v) * apart
-		}
-	case Register:
-		if w.count > 0 {
-			w.step(v, t.time-w.lastTime)
-		}
-	default:
+// take adds the later reading of a pair.
+func (l *ledger) take(p *pair) {
+	v := p.right.value
+	if l.count == 0 || v < l.least {
+		l.least = v
 	}
-	if w.count == 0 || v < w.least {
-		w.least = v
+	if l.count == 0 || v > l.most {
+		l.most = v
 	}
-	if w.count == 0 || v > w.most {
-		w.most = v
-	}
-	w.sum += v
-	w.count++
-	switch t.quality {
+	l.sum += v
+	l.count++
+	l.resets += p.reset
+	l.exchanges += p.exchange
+	switch p.right.quality {
 	case reading.Estimated:
-		w.estimated++
+		l.estimated++
 	case reading.Corrected:
-		w.corrected++
+		l.corrected++
 	default:
-	}
-	w.lastTime, w.lastValue = t.time, v
-}
-
-// step counts what a register advanced to v in apart ms.
-func (w *window) step(v, apart int64) {
-	possible := func(amount int64) bool { return amount*hourMillis <= w.s.maxRate*1000*apart }
-	d := v - w.lastValue
-	round := d + w.s.modulus
-	switch {
-	case d >= 0 && possible(d):
-		w.energy += d
-	case w.rollover && d < 0 && round >= 0 && possible(round) && 2*round <= w.s.modulus:
-		w.energy += round
-		w.resets++
-	case w.resetToZero && d < 0 && possible(v):
-		w.energy += v
-		w.resets++
-	default:
-		w.exchanges++
 	}
 }
 
@@ -198,16 +199,16 @@ func (s *Series) energyScale() float64 {
 	}
 }
 
-// close yields the row of a window in which something counts.
-func (w *window) close(yield func(Row) bool) bool {
-	if w.count == 0 {
+// close yields the row of a window of which something is known.
+func (l *ledger) close(yield func(Row) bool) bool {
+	if l.count == 0 && !l.spanned {
 		return true
 	}
 	const ms = int64(time.Millisecond)
 	return yield(Row{
-		Series: w.index, Span: w.span, Start: w.start * ms, End: w.end * ms,
-		Count: w.count, Estimated: w.estimated, Corrected: w.corrected, Resets: w.resets, Exchanges: w.exchanges,
-		Sum: float64(w.sum) / 1000, Min: float64(w.least) / 1000, Max: float64(w.most) / 1000,
-		Energy: float64(w.energy) / w.s.energyScale(),
+		Series: l.index, Span: l.span, Start: l.start * ms, End: l.end * ms,
+		Count: l.count, Estimated: l.estimated, Corrected: l.corrected, Resets: l.resets, Exchanges: l.exchanges,
+		Sum: float64(l.sum) / 1000, Min: float64(l.least) / 1000, Max: float64(l.most) / 1000,
+		Energy: l.energy.float() / l.s.energyScale(),
 	})
 }

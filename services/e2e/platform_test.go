@@ -1,11 +1,13 @@
 package e2e_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -39,7 +41,7 @@ const (
 	householdMapping = "../../docs/data/household.yaml"
 )
 
-// patience bounds every wait of these tests.
+// patience bounds every wait of these tests, unless a platform has its own.
 const patience = 3 * time.Minute
 
 // platform is a running platform as its users see it.
@@ -47,6 +49,7 @@ type platform struct {
 	natsURL, databaseURL string
 	http, grpc           string // addresses of an embedded platform
 	query                energyv1.QueryServiceClient
+	patience             time.Duration // of await; 0 is patience
 }
 
 // database returns the URL of a fresh, migrated database.
@@ -61,6 +64,12 @@ func database(t *testing.T) string {
 // embedded runs all services in this process, against a server of its own.
 func embedded(t *testing.T) *platform {
 	t.Helper()
+	return embeddedWith(t, nil)
+}
+
+// embeddedWith is embedded with further settings.
+func embeddedWith(t *testing.T, more map[string]string) *platform {
+	t.Helper()
 	nats := natstest.Server(t)
 	provision(t, nats, 4)
 	environment := map[string]string{
@@ -71,6 +80,7 @@ func embedded(t *testing.T) *platform {
 		// Parents are written at once: answers are to be the same.
 		"ENERGY_PARENTS_QUIET": "0s",
 	}
+	maps.Copy(environment, more)
 	s, err := config.Load[settings.All](environment)
 	if err != nil {
 		t.Fatal(err)
@@ -191,6 +201,7 @@ func (p *platform) await(
 	t.Helper()
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
+	patience := cmp.Or(p.patience, patience)
 	for deadline := time.Now().Add(patience); ; <-ticker.C {
 		s := p.status(t)
 		if wanted(s) {

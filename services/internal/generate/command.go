@@ -29,13 +29,14 @@ sent between them. The same flags write the same content on every machine.
   rubbish.jsonl.gz            what arrived besides and cannot be read, a message a line
   deliveries.jsonl.gz         all of it as messages: {"content_type", "deliveries", "payload"},
                               or "payload_base64" where the payload is no text
-  truth_quarter_hours.csv.gz  what counts in the end, by quarter-hour of UTC
+  truth_windows.csv.gz        what counts in the end, by quarter-hour of UTC or as --window says
   truth_days.csv.gz           the same by local day of the entity's zone
   truth_quarantine.csv        what is refused, by stage and rule
   fleet.yaml                  the flags, the entities with their zones, the number of everything
 
-Energy in the truth is that inside a window: of registers the steps, of
-instantaneous power the trapezoids, between readings that are both in it.`
+Energy in the truth is what is consumed from a window's start to its end: what a
+register advanced and the area under instantaneous power between two readings, and
+what a reading covers, is shared among the windows that it lies over.`
 
 const examples = `  # a small fleet: 100 series over 60 days
   energy generate --out fleet
@@ -90,6 +91,7 @@ func (f *flags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.start, "start", c.Start.Format(time.DateOnly), "first day, or an RFC 3339 time")
 	fs.IntVar(&c.Days, "days", c.Days, "number of days of 24 hours")
 	fs.DurationVar(&c.Cadence, "cadence", c.Cadence, "distance of the readings of a series")
+	fs.DurationVar(&c.Window, "window", c.Window, "window of the true answer beside days, a multiple of 15m")
 	fs.StringSliceVar(&c.Zones, "zones", c.Zones, "zones of the entities, in turn")
 	fs.StringVar(&f.format, "format", "json", "how messages are written: json or protobuf")
 	fs.IntVar(&f.options.Batch, "batch", 500, "most readings a message")

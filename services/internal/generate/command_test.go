@@ -79,7 +79,7 @@ func TestFiles(t *testing.T) {
 	files := contents(t, dir)
 	want := []string{
 		"deliveries.jsonl.gz", "fleet.yaml", "readings.ndjson.gz", "rubbish.jsonl.gz", "truth_days.csv.gz",
-		"truth_quarantine.csv", "truth_quarter_hours.csv.gz",
+		"truth_quarantine.csv", "truth_windows.csv.gz",
 	}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
 		t.Fatalf("files differ:\n%s", diff)
@@ -202,7 +202,7 @@ func truth(t *testing.T, files map[string]string, f *fleet.Fleet) {
 		return n
 	}
 	totals := f.Totals()
-	for _, file := range []string{"truth_quarter_hours.csv.gz", "truth_days.csv.gz"} {
+	for _, file := range []string{"truth_windows.csv.gz", "truth_days.csv.gz"} {
 		if n := sum(file, "count"); n != totals.Winners {
 			t.Errorf("%s counts %d readings, want %d", file, n, totals.Winners)
 		}

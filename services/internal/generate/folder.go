@@ -16,17 +16,17 @@ const unfinished = ".unfinished"
 
 // The files.
 const (
-	readingsFile     = "readings.ndjson.gz"
-	rubbishFile      = "rubbish.jsonl.gz"
-	deliveriesFile   = "deliveries.jsonl.gz"
-	quarterHoursFile = "truth_quarter_hours.csv.gz"
-	daysFile         = "truth_days.csv.gz"
-	quarantineFile   = "truth_quarantine.csv"
-	fleetFile        = "fleet.yaml"
+	readingsFile   = "readings.ndjson.gz"
+	rubbishFile    = "rubbish.jsonl.gz"
+	deliveriesFile = "deliveries.jsonl.gz"
+	windowsFile    = "truth_windows.csv.gz"
+	daysFile       = "truth_days.csv.gz"
+	quarantineFile = "truth_quarantine.csv"
+	fleetFile      = "fleet.yaml"
 )
 
 var fileNames = [...]string{
-	readingsFile, rubbishFile, deliveriesFile, quarterHoursFile, daysFile, quarantineFile, fleetFile,
+	readingsFile, rubbishFile, deliveriesFile, windowsFile, daysFile, quarantineFile, fleetFile,
 }
 
 // folder is where the files go.

@@ -130,18 +130,18 @@ func (r *run) deliveries() error {
 
 // truth writes the answers.
 func (r *run) truth() error {
-	return r.out.write(quarterHoursFile, func(quarterHours io.Writer) error {
+	return r.out.write(windowsFile, func(windows io.Writer) error {
 		return r.out.write(daysFile, func(days io.Writer) error {
-			_, errQuarter := io.WriteString(quarterHours, quarterHoursHead)
+			_, errWindow := io.WriteString(windows, windowsHead)
 			_, errDay := io.WriteString(days, daysHead)
-			if err := errors.Join(errQuarter, errDay); err != nil {
+			if err := errors.Join(errWindow, errDay); err != nil {
 				return err
 			}
 			series := r.f.Series()
 			var line []byte
 			p := pace{r: r}
 			for row := range r.f.Rows() {
-				to := quarterHours
+				to := windows
 				if row.Span == fleet.Day {
 					to = days
 				}

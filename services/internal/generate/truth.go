@@ -14,14 +14,14 @@ import (
 
 // The headers of the truth.
 const (
-	statistics       = "count,sum,min,max,energy,energy_unit,estimated,corrected,resets,exchanges\n"
-	quarterHoursHead = "entity_id,metric,unit,start,end," + statistics
-	daysHead         = "entity_id,metric,unit,zone,day,start,end," + statistics
-	quarantineHead   = "stage,rule,defect,count,in_readings\n"
+	statistics     = "count,sum,min,max,energy,energy_unit,estimated,corrected,resets,exchanges\n"
+	windowsHead    = "entity_id,metric,unit,start,end," + statistics
+	daysHead       = "entity_id,metric,unit,zone,day,start,end," + statistics
+	quarantineHead = "stage,rule,defect,count,in_readings\n"
 )
 
-// appendRow appends a row of the truth. No name in it needs quotes. The energy
-// of a series that has none is empty.
+// appendRow appends a row of the truth. No name in it needs quotes. Empty are the
+// statistics of no reading and the energy of a series that has none.
 func appendRow(b []byte, s *fleet.Series, r *fleet.Row) []byte {
 	start, end := time.Unix(0, r.Start).UTC(), time.Unix(0, r.End).UTC()
 	for _, name := range [...]string{s.Entity.ID, s.Metric, s.Unit} {
@@ -35,7 +35,10 @@ func appendRow(b []byte, s *fleet.Series, r *fleet.Row) []byte {
 	b = append(end.AppendFormat(b, time.RFC3339), ',')
 	b = append(strconv.AppendUint(b, r.Count, 10), ',')
 	for _, v := range [...]float64{r.Sum, r.Min, r.Max} {
-		b = append(strconv.AppendFloat(b, v, 'f', -1, 64), ',')
+		if r.Count > 0 {
+			b = strconv.AppendFloat(b, v, 'f', -1, 64)
+		}
+		b = append(b, ',')
 	}
 	if s.EnergyUnit != "" {
 		b = strconv.AppendFloat(b, r.Energy, 'f', -1, 64)
