@@ -154,6 +154,7 @@ func TestOtherBytesForASetAreRefused(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // allocations of other tests would count
 func TestEncodeTakesNoMemoryForAVersion(t *testing.T) {
 	for name, versions := range benchRows() {
 		b := make([]byte, 0, 1<<14)

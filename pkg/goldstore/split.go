@@ -22,7 +22,8 @@ const (
 	// The bounds on start leave out partitions.
 	deleteParts = `
 DELETE FROM gold.parts p
-USING unnest($1::bigint[], $2::timestamptz[], $3::integer[], $4::timestamptz[]) AS k(series_id, start, width, part_start)
+USING unnest($1::bigint[], $2::timestamptz[], $3::integer[], $4::timestamptz[])
+	AS k(series_id, start, width, part_start)
 WHERE p.series_id = k.series_id AND p.start = k.start AND p.width = k.width AND p.part_start = k.part_start
 	AND p.start BETWEEN $5 AND $6`
 	copyParts = `
