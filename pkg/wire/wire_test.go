@@ -186,6 +186,27 @@ func TestExchangesOutOfPlace(t *testing.T) {
 	}
 }
 
+// addSeeds adds a message of each kind that is not bronze.
+func addSeeds(f *testing.F) {
+	f.Helper()
+	var clean wire.SilverEncoder
+	clean.Add(&silver.Judgement{
+		Reading: reading.Reading{EntityID: "a", Metric: "m", Unit: "V", Time: 1, Value: 2, Quality: reading.Corrected},
+		Stamp:   reading.Stamp{Sequence: 4}, Waived: true,
+	})
+	var refused wire.QuarantineEncoder
+	refused.Add(wire.Refusal{Detail: "why", Payload: []byte("what"), Stamp: reading.Stamp{Sequence: 4, Index: 1}})
+	accepted, err := clean.Marshal(3)
+	quarantine, refusedErr := refused.Marshal("ingest", reading.Undecodable, 3)
+	changes, changesErr := proto.Marshal(&energyv1.GoldChanges{Changes: []*energyv1.GoldChange{{StartNs: 5, WidthNs: 6}}})
+	if err := errors.Join(err, refusedErr, changesErr); err != nil {
+		f.Fatal(err)
+	}
+	for _, data := range [][]byte{accepted, quarantine, changes} {
+		f.Add(data)
+	}
+}
+
 // FuzzDecode feeds every decoder the same bytes: none may panic, and reading
 // all rows of what was decoded must work.
 func FuzzDecode(f *testing.F) {
@@ -198,6 +219,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add([]byte{0x12, 0x01, 0x05})
+	addSeeds(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		check := func(err error) bool {
 			if err != nil && !errors.Is(err, wire.ErrMalformed) {
@@ -224,5 +246,7 @@ func FuzzDecode(f *testing.F) {
 				rows++
 			}
 		}
+		_, err := wire.DecodeChanges(data)
+		check(err)
 	})
 }

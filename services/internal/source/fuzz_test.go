@@ -93,3 +93,28 @@ func FuzzParquet(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMapping reads what people write as mappings and columns: what is accepted
+// can be read with, and faults are told.
+func FuzzMapping(f *testing.F) {
+	for _, seed := range []string{wide, long, longParquet, "format: ndjson", "- a", "time: &t {columns: [*t]}",
+		"{column: P, entity: {column: m}, metric: active_power, unit: kW}", "{column: [a]}", "delimiter: \"\\xff\""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, document string) {
+		c, err := source.ParseColumn(document)
+		if err == nil {
+			_ = source.Mapping{Columns: []source.Column{c}}.Validate()
+		}
+		m, err := source.ParseMapping([]byte(document))
+		if err != nil {
+			if err.Error() == "" {
+				t.Error("a fault without a word")
+			}
+			return
+		}
+		if s, err := source.OpenReader("f", strings.NewReader("a,b,c\n1,2,3\n"), 0, m); err == nil {
+			account(t, s)
+		}
+	})
+}
