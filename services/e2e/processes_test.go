@@ -108,13 +108,13 @@ type fleet struct {
 	health   map[string]string // HTTP addresses
 }
 
-// separate runs the four services as processes against a nats-server process.
-func separate(t *testing.T) *fleet {
+// separate runs the four services as processes against a nats-server process,
+// which is given args.
+func separate(t *testing.T, args ...string) *fleet {
 	t.Helper()
 	natsAddress := freeAddress(t)
-	nats := &process{name: "nats-server", args: []string{
-		"--jetstream", "--store_dir", t.TempDir(), "--addr", "127.0.0.1", "--port", natsAddress[len("127.0.0.1:"):],
-	}}
+	nats := &process{name: "nats-server", args: append(args,
+		"--jetstream", "--store_dir", t.TempDir(), "--addr", "127.0.0.1", "--port", natsAddress[len("127.0.0.1:"):])}
 	f := &fleet{broker: nats, services: make(map[string]*process), health: make(map[string]string)}
 	f.natsURL, f.databaseURL = "nats://"+natsAddress, database(t)
 	common := []string{"ENERGY_NATS_URL=" + f.natsURL, "DATABASE_URL=" + f.databaseURL}
