@@ -3,6 +3,7 @@ package publish
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
@@ -124,10 +125,19 @@ func (f *flags) run(c *cobra.Command, args []string) error {
 	for _, row := range receipt.BadRows {
 		fmt.Fprintln(c.ErrOrStderr(), row)
 	}
-	if more := receipt.Bad - int64(len(receipt.BadRows)); more > 0 {
-		fmt.Fprintf(c.ErrOrStderr(), "… and %d more\n", more)
+	more(c.ErrOrStderr(), receipt.Bad-int64(len(receipt.BadRows)))
+	for _, doubt := range receipt.Doubts {
+		fmt.Fprintln(c.ErrOrStderr(), doubt)
 	}
+	more(c.ErrOrStderr(), receipt.Doubtful-int64(len(receipt.Doubts)))
 	return err
+}
+
+// more tells how many lines were not printed.
+func more(w io.Writer, n int64) {
+	if n > 0 {
+		fmt.Fprintf(w, "… and %d more\n", n)
+	}
 }
 
 // complete makes options of the flags.

@@ -17,6 +17,7 @@ type entry struct {
 	reading reading.Reading
 	is      bool // there is a reading
 	bad     *source.RowError
+	doubt   string // about the reading, or about the file at its end
 	failed  error
 
 	rows, absent int64 // read up to here, of all files
@@ -39,11 +40,16 @@ type feed struct {
 	// Of the files before the one that is read; the goroutine's own.
 	before source.Counts
 	bytes  int64
+	units  units
 }
 
-func startFeed(ctx context.Context, o *Options) *feed {
+func startFeed(ctx context.Context, o *Options) (*feed, error) {
+	units, err := newUnits()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	f := &feed{entries: make(chan entry, readAhead), cancel: cancel, total: totalSize(o.Files)}
+	f := &feed{entries: make(chan entry, readAhead), cancel: cancel, total: totalSize(o.Files), units: units}
 	go func() {
 		defer close(f.entries)
 		for _, path := range o.Files {
@@ -58,7 +64,7 @@ func startFeed(ctx context.Context, o *Options) *feed {
 			f.live.Store(false)
 		}
 	}()
-	return f
+	return f, nil
 }
 
 // stop ends the feed and waits for its goroutine, unless that waits for standard
@@ -91,12 +97,19 @@ func (f *feed) file(ctx context.Context, path string, o *Options) error {
 	defer s.Close() // read only: nothing can be lost
 	defer f.leave(s)
 	f.rowsAll.Store(s.TotalRows())
+	bad := false // the last row was
 	for n := 0; ; n++ {
-		r, _, err := s.Next()
+		r, at, err := s.Next()
 		counts := s.Counts()
 		e := entry{reading: r, is: err == nil, rows: f.before.Rows + counts.Rows, absent: f.before.Absent + counts.Absent}
 		end := errors.Is(err, io.EOF)
-		if err != nil && !end && !errors.As(err, &e.bad) {
+		switch {
+		case e.is:
+			e.doubt = f.units.doubt(s.Name(), at, &r)
+		case end && !bad:
+			e.doubt = doubtEnd(s)
+		}
+		if bad = err != nil && !end; bad && !errors.As(err, &e.bad) {
 			return err
 		}
 		if !f.put(ctx, e) || end {

@@ -15,7 +15,10 @@ func Preview(ctx context.Context, o Options, w io.Writer, n int) (receipt Receip
 	if err := o.check(); err != nil {
 		return receipt, err
 	}
-	f := startFeed(ctx, &o)
+	f, err := startFeed(ctx, &o)
+	if err != nil {
+		return receipt, err
+	}
 	defer f.stop()
 	out := bufio.NewWriter(w)
 	defer func() { err = errors.Join(err, out.Flush(), receipt.badRows()) }()

@@ -157,7 +157,10 @@ func Run(ctx context.Context, o Options) (Receipt, error) {
 	if err != nil {
 		return receipt, err
 	}
-	feed := startFeed(ctx, &o)
+	feed, err := startFeed(ctx, &o)
+	if err != nil {
+		return receipt, err
+	}
 	r := &run{
 		options: &o, feed: feed, sink: s, receipt: &receipt,
 		meter:   newMeter(o.Progress, isTerminal(o.Progress), feed.total),

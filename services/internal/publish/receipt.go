@@ -20,6 +20,11 @@ type Receipt struct {
 	Bad     int64 // rows, or cells, that were left out
 	BadRows []*source.RowError
 
+	// Doubtful counts what was published although it may not be meant so, and
+	// Doubts says about the first of it where it stands and why.
+	Doubtful int64
+	Doubts   []string
+
 	Published    int64 // readings handed over, those meant to be double twice
 	Acknowledged int64 // stored: JetStream said so
 	Refused      int64 // not stored
@@ -71,6 +76,12 @@ func (r *Receipt) note(e entry) bool {
 	}
 	if e.is {
 		r.Read++
+	}
+	if e.doubt != "" {
+		r.Doubtful++
+		if len(r.Doubts) < maxBadRows {
+			r.Doubts = append(r.Doubts, e.doubt)
+		}
 	}
 	return e.is
 }

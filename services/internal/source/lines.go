@@ -26,6 +26,7 @@ type line struct {
 type lines struct {
 	r       *bufio.Reader
 	number  int
+	open    bool   // the last line has no newline at its end
 	pending []line // read ahead in vain
 }
 
@@ -59,6 +60,7 @@ func (l *lines) next() (line, error) {
 			return line{}, io.EOF
 		}
 		l.number++
+		l.open = !ln.ended
 		ln.text = strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
 		return ln, nil
 	}

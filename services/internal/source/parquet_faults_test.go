@@ -61,7 +61,7 @@ func TestParquetRefusals(t *testing.T) {
 		"a mapping for CSV": {plain(), "format: csv" + longParquet, []string{
 			"is Parquet and the mapping's format is csv; remove the format"}},
 		"a missing column": {without, longParquet, []string{
-			`f.parquet: column "value" is not in the file; it has "at", "meter"`}},
+			`f.parquet: column "value" is not in the file; write one of "at", "meter", or #1 to #2`}},
 		"a list": {with("value", parquet.List(parquet.Leaf(parquet.DoubleType))), longParquet, []string{
 			`column "value" is LIST, which holds several values a row; write each as a column of its own`}},
 		"a repeated column": {with("meter", parquet.Repeated(parquet.String())), longParquet, []string{

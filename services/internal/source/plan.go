@@ -264,7 +264,8 @@ func findColumn(name, place string, header []string, width int) (int, error) {
 	if header == nil {
 		return 0, fmt.Errorf("column %q: the file has no header (header: false); write #1 to #%d", name, width)
 	}
-	return 0, fmt.Errorf("column %q is not in the %s; it has %s", name, place, strings.Join(quoteAll(header), ", "))
+	return 0, fmt.Errorf("column %q is not in the %s; write one of %s, or #1 to #%d",
+		name, place, strings.Join(quoteAll(header), ", "), width)
 }
 
 func quoteAll(texts []string) []string {

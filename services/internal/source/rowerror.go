@@ -18,13 +18,7 @@ type RowError struct {
 // Error says where, what, and what mends it.
 func (e *RowError) Error() string {
 	var b strings.Builder
-	b.WriteString(e.File)
-	if e.Line > 0 {
-		fmt.Fprintf(&b, ":%d", e.Line)
-	}
-	if e.Row > 0 {
-		fmt.Fprintf(&b, ": row %d", e.Row)
-	}
+	b.WriteString(e.In(e.File))
 	b.WriteString(": ")
 	if e.Column != "" {
 		fmt.Fprintf(&b, "column %s: ", e.Column)
@@ -37,6 +31,17 @@ func (e *RowError) Error() string {
 		fmt.Fprintf(&b, "; %s", e.Hint)
 	}
 	return b.String()
+}
+
+// In names the position in a file.
+func (p Position) In(file string) string {
+	switch {
+	case p.Line > 0:
+		return fmt.Sprintf("%s:%d", file, p.Line)
+	case p.Row > 0:
+		return fmt.Sprintf("%s: row %d", file, p.Row)
+	}
+	return file
 }
 
 // excerpt quotes text, shortened for a message.

@@ -31,7 +31,12 @@ func TestRowError(t *testing.T) {
 				`if it means that there is no reading, add "1e999" to absent`}, 3},
 		"a time of another layout": {"2007-01-01;00:01:00;1;1\n1/1/2007;00:02:00;1;1\n", []string{
 			`f.csv:3: column Date+Time: found "2007-01-01 00:01:00", expected a time like 31/1/2026 17:24:00; ` +
-				`the mapping's time layout is "2/1/2006 15:04:05"`}, 4},
+				`the mapping's time layout is "2/1/2006 15:04:05"; "2006-01-02 15:04:05" would read it`}, 4},
+		"numbers with a unit": {"1/1/2007;00:01:00;12.5 kW;3Wh\n", []string{
+			`f.csv:3: column P: found "12.5 kW", expected a number such as 234.84; ` +
+				`a unit stands in a column of its own (unit: {column: NAME}), or once in the mapping; take it off the number`,
+			`f.csv:3: column E: found "3Wh", expected a number such as 234.84; ` +
+				`a unit stands in a column of its own (unit: {column: NAME}), or once in the mapping; take it off the number`}, 2},
 		"a day that does not exist": {"31/2/2007;00:01:00;1;1\n", []string{
 			`f.csv:3: column Date+Time: found "31/2/2007 00:01:00", expected a time like 31/1/2026 17:24:00; ` +
 				`the mapping's time layout is "2/1/2006 15:04:05"`}, 2},
@@ -88,7 +93,7 @@ func testLongFaults(t *testing.T) {
 		`f.csv:5: column meter: found "", expected a name`,
 		`f.csv:6: column meter: found "m\xe9", expected UTF-8; convert the file: iconv -f latin1 -t utf-8`,
 		`f.csv:7: column at: found "2026-01-31T12:00:00", expected a time like 2026-01-31T17:24:00Z; ` +
-			`the mapping's time layout is "rfc3339"`,
+			`the mapping's time layout is "rfc3339"; "2006-01-02T15:04:05" would read it`,
 		`f.csv:8: column at: found "1500-01-31T12:00:00Z", expected a time in the years 1678 to 2261`,
 	}
 	if diff := cmp.Diff(want, bad); diff != "" {

@@ -189,6 +189,19 @@ func (s *Source) Counts() Counts { return s.counts }
 // columns stand apart, it is the share of its rows.
 func (s *Source) Progress() (read, total int64) { return s.read.n.Load(), s.total }
 
+// Open returns the last line of a CSV that has been read to its end without a
+// newline there, so that nobody can tell whether its last number is whole.
+func (s *Source) Open() (Position, bool) {
+	c, ok := s.rows.(*csvRows)
+	if !ok || !c.lines.open {
+		return Position{}, false
+	}
+	return Position{Line: c.lines.number}, true
+}
+
+// Name returns how messages call the file.
+func (s *Source) Name() string { return s.name }
+
 // TotalRows returns how many rows the file has, 0 when that is unknown, as it is
 // for text.
 func (s *Source) TotalRows() int64 {

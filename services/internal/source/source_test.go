@@ -246,7 +246,7 @@ func TestOpen(t *testing.T) {
 	}{
 		"a file without a header is refused": {m, "", "is empty; expected a header line"},
 		"a missing column is named with what exists": {
-			m, "Date;Zeit;P;E\n", `column "Time" is not in the header; it has "Date", "Zeit", "P", "E"`},
+			m, "Date;Zeit;P;E\n", `column "Time" is not in the header; write one of "Date", "Zeit", "P", "E", or #1 to #4`},
 		"a column that stands twice is refused": {
 			m, "Date;Time;P;P;E\n", `column "P" stands in the header twice, as #3 and #4`},
 		"CSV without a mapping is refused": {source.Mapping{}, "a;b\n", "say what its columns mean"},

@@ -86,6 +86,9 @@ func (t *table) rowTime() (int64, *RowError) {
 	case errors.Is(err, errForm):
 		fault.Expected = "a time like " + t.time.example()
 		fault.Hint = "the mapping's time layout is " + strconv.Quote(t.time.name)
+		if layout := guessLayout(text); layout != "" {
+			fault.Hint += fmt.Sprintf("; %q would read it", layout)
+		}
 	case errors.Is(err, errSkipped):
 		zone := t.time.clock.loc.String()
 		fault.Expected = "a time that exists in " + zone
@@ -188,10 +191,20 @@ func (t *table) value(s *series, r *ref, text string) (float64, *RowError) {
 			return v * s.scale, nil
 		}
 	}
+	if hint == "" && hasUnit(text) {
+		hint = "a unit stands in a column of its own (unit: {column: NAME}), or once in the mapping; take it off the number"
+	}
 	if hint == "" {
 		hint = fmt.Sprintf("if it means that there is no reading, add %q to absent", text)
 	}
 	return 0, t.fault(r, text, errNumber, hint)
+}
+
+// hasUnit reports whether text is a number with a unit behind it.
+func hasUnit(text string) bool {
+	number := strings.TrimRightFunc(text, func(r rune) bool { return r < '0' || r > '9' })
+	_, err := strconv.ParseFloat(number, 64)
+	return err == nil && strings.TrimSpace(text[len(number):]) != ""
 }
 
 // maxNames bounds the table of names.

@@ -142,6 +142,24 @@ func parseEpoch(text string, digits int) (int64, bool) {
 	return ns, err == nil
 }
 
+// guessLayout returns a common layout that reads text, "" if none does.
+func guessLayout(text string) string {
+	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return map[int]string{10: "epoch_s", 13: "epoch_ms", 16: "epoch_us", 19: "epoch_ns"}[len(text)]
+	}
+	if _, err := time.Parse(time.RFC3339Nano, text); err == nil {
+		return rfc3339
+	}
+	for _, day := range [...]string{"2006-01-02", "2.1.2006", "2/1/2006", "1/2/2006", "2006/1/2"} {
+		for _, clock := range [...]string{" 15:04:05", " 15:04", "T15:04:05", "T15:04", " 15:04:05Z07:00", ""} {
+			if _, err := time.Parse(day+clock, text); err == nil {
+				return day + clock
+			}
+		}
+	}
+	return ""
+}
+
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }
 
 // example shows a time as the file should have it.
