@@ -103,6 +103,7 @@ type Catalog struct {
 	base       map[string]Unit // base unit by dimension
 	metrics    map[string]*Metric
 	undeclared *Metric
+	history    History
 }
 
 //go:embed default.yaml

@@ -14,6 +14,9 @@ type Stored struct {
 	Start int64
 	Width time.Duration
 	Summary
+	// Emptied is, of the nearest row with readings beside the answered windows,
+	// the latest Settled of the rows without readings between it and them.
+	Emptied int64
 }
 
 // End returns the end of the row in Unix ns.
@@ -42,6 +45,10 @@ type Aggregate struct {
 	// next one will account for the time up to it. Always false for metrics
 	// that are not Paired.
 	EdgeOpen bool
+	// Standing is that of the window's winners. Of metrics that are Paired it is
+	// settled no earlier than the pairs of readings that add to the window over
+	// its edges.
+	Standing Standing
 	Revision int64 // sum over the window's rows, not over its neighbours
 	Changed  time.Time
 }
@@ -74,6 +81,7 @@ type Aggregator struct {
 	current Aggregate
 	open    bool
 	cadence time.Duration
+	history catalog.History
 	edges   *edges  // nil when the metric is not Paired
 	spans   spans   // of the open window, when it is not
 	before  Partial // of all before the open window, as far as flags need it
@@ -88,6 +96,10 @@ func NewAggregator(m *catalog.Metric, w Windows, until int64, emit func(Aggregat
 	}
 	return a
 }
+
+// SetHistory tells when the epochs came into force that versions given to AddCut
+// were judged under.
+func (a *Aggregator) SetHistory(h catalog.History) { a.history = h }
 
 // Begin opens the window that holds t, so that windows before the first row are
 // answered too.
@@ -137,9 +149,11 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 		for n < len(winners) && winners[n].Time < end {
 			n++
 		}
+		v := countBefore(versions, end)
 		part.Summary = Summarize(a.metric, part.Start, part.Width, Fold(a.metric, winners[:n], end))
+		part.Standing = Stand(a.history, versions[:v])
 		part.Revision, part.Changed = row.Revision, row.Changed
-		winners = winners[n:]
+		winners, versions = winners[n:], versions[v:]
 		if err := a.Add(&part); err != nil {
 			return err
 		}
@@ -157,6 +171,7 @@ func (a *Aggregator) take(row *Stored) {
 	}
 	c := &a.current
 	c.Stats = Combine(a.metric, c.Stats, row.Stats)
+	c.Standing.Append(&row.Standing)
 	c.Revision += row.Revision
 	if row.Changed.After(c.Changed) {
 		c.Changed = row.Changed

@@ -13,10 +13,11 @@ type cover struct {
 	start, end int64 // Unix ns
 	value      float64
 	quality    reading.Quality
+	standing   Standing // since its row was first received, and since it is what it is
 }
 
 func coverOf(v *Version) cover {
-	return cover{v.Time, v.Time + max(0, int64(v.Length)), v.Value, v.Quality}
+	return cover{v.Time, v.Time + max(0, int64(v.Length)), v.Value, v.Quality, Standing{}}
 }
 
 // energy returns what of the reading's energy lies in [from, to).

@@ -13,8 +13,11 @@ type edges struct {
 	begun bool  // there has been a reading
 	last  edge  // the last one so far
 	end   int64 // of the row that holds it
-	base  base
-	blank []blank
+	// settled is since when the last reading, and that there is none behind it so
+	// far, is as it is.
+	settled int64
+	base    base
+	blank   []blank
 }
 
 // base is the base window of the last reading, for its peak.
@@ -28,6 +31,7 @@ type base struct {
 // are as many as withdrawals have emptied.
 type blank struct {
 	start    int64
+	standing Standing
 	revision int64
 	changed  time.Time
 }
@@ -36,16 +40,19 @@ type blank struct {
 func (a *Aggregator) addPaired(row *Stored) error {
 	e := a.edges
 	if row.Stats.Count == 0 {
+		e.settled = max(e.settled, row.Standing.Settled)
 		a.addBlank(row)
 		return nil
 	}
 	var p pair
+	settled := max(e.settled, row.Emptied, row.Standing.FirstSettled)
 	if e.begun {
 		p = newPair(a.metric, e.last, edge{row.Stats.FirstAt, row.Stats.First, row.Stats.FirstQuality})
 	}
 	a.endBase(&p)
 	for a.current.End <= row.Start && a.current.Start < a.until {
 		a.current.share(&p)
+		a.current.settle(&p, settled)
 		a.peakBetween(&p, row.Start)
 		if err := a.next(); err != nil {
 			return err
@@ -57,10 +64,19 @@ func (a *Aggregator) addPaired(row *Stored) error {
 	case a.current.Start < a.until:
 		a.peakBetween(&p, row.Start)
 		a.takePaired(row, &p)
+		a.current.settle(&p, settled)
 	}
 	e.begun, e.end = true, row.End()
 	e.last = edge{row.Stats.LastAt, row.Stats.Last, row.Stats.LastQuality}
+	e.settled = max(row.Standing.LastSettled, row.Emptied)
 	return nil
+}
+
+// settle makes the window settled no earlier than a pair that adds to it.
+func (c *Aggregate) settle(p *pair, at int64) {
+	if p.adds() && p.right.at > c.Start {
+		c.Standing.Settled = max(c.Standing.Settled, at)
+	}
 }
 
 // takePaired folds a row into the open window; p leads to its first reading.
@@ -128,6 +144,7 @@ func (a *Aggregator) addBlank(row *Stored) {
 			e.blank = append(e.blank, blank{start: start})
 		}
 		b := &e.blank[len(e.blank)-1]
+		b.standing.Append(&row.Standing)
 		b.revision += row.Revision
 		if row.Changed.After(b.changed) {
 			b.changed = row.Changed
@@ -139,7 +156,8 @@ func (a *Aggregator) addBlank(row *Stored) {
 func (a *Aggregator) recall() {
 	e := a.edges
 	if len(e.blank) > 0 && e.blank[0].start == a.current.Start {
-		a.current.Revision, a.current.Changed = e.blank[0].revision, e.blank[0].changed
+		b := &e.blank[0]
+		a.current.Standing, a.current.Revision, a.current.Changed = b.standing, b.revision, b.changed
 		e.blank = e.blank[1:]
 	}
 }

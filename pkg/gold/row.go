@@ -32,6 +32,7 @@ type Row struct {
 	Key
 	Versions []Version // normalized
 	Stats    Partial
+	Standing Standing
 	Epoch    uint64 // catalogue epoch whose parameters the statistics follow
 }
 
@@ -42,6 +43,7 @@ func NewRow(c *catalog.Catalog, key Key, versions []Version) Row {
 		Key:      key,
 		Versions: versions,
 		Stats:    Fold(m, RowWinners(m, versions), key.Start+int64(key.Width)),
+		Standing: Stand(c.History(), versions),
 		Epoch:    c.Epoch(),
 	}
 }

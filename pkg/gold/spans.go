@@ -97,7 +97,7 @@ func (a *Aggregator) settleWindow() {
 	}
 	a.settle()
 	c, w := &a.current, &a.spans.window
-	c.Stats, c.Revision, c.Changed = w.Stats, w.Revision, w.Changed
+	c.Stats, c.Standing, c.Revision, c.Changed = w.Stats, w.Standing, w.Revision, w.Changed
 	if w.HasPeak {
 		c.Peak, c.PeakAt = w.Peak, w.PeakAt
 	}

@@ -25,6 +25,7 @@ type Spread struct {
 	windows  Windows // that cut rows; the zero value cuts none
 	from, to int64
 	emit     func(*Stored) error
+	history  catalog.History
 	at       int64    // all before is emitted
 	open     []cover  // readings that reach beyond at, by start
 	window   [2]int64 // the bounds of the one looked at last
@@ -36,6 +37,10 @@ type Spread struct {
 func NewSpread(m *catalog.Metric, w Windows, from, to int64, emit func(*Stored) error) *Spread {
 	return &Spread{metric: m, windows: w, from: from, to: to, emit: emit, at: from}
 }
+
+// SetHistory tells when the epochs came into force that versions given to Add
+// were judged under.
+func (s *Spread) SetHistory(h catalog.History) { s.history = h }
 
 // ErrVersions says that a row cannot be spread by its statistics alone.
 var ErrVersions = errors.New("the row's versions are needed")
@@ -134,7 +139,9 @@ func (s *Spread) addRow(row *Stored) error {
 		return err
 	}
 	if p := &row.Stats; p.Reach > row.End() {
-		s.open = append(s.open, cover{p.LastAt, p.Reach, p.Last, p.LastQuality})
+		s.open = append(s.open, cover{
+			p.LastAt, p.Reach, p.Last, p.LastQuality, s.standingOf(row, p.LastAt, nil, true),
+		})
 	}
 	s.pruneTo(row.End())
 	return nil
@@ -154,6 +161,8 @@ func (s *Spread) addVersions(row *Stored, versions []Version) error {
 		}
 		piece := Stored{Start: start, Width: time.Duration(end - start)}
 		piece.Summary = Summarize(s.metric, start, piece.Width, Fold(s.metric, winners[:n], end))
+		v := countBefore(versions, end)
+		piece.Standing = Stand(s.history, versions[:v])
 		piece.Revision, piece.Changed = row.Revision, row.Changed
 		if start >= s.from {
 			// The time that earlier readings cover is the share's.
@@ -165,13 +174,26 @@ func (s *Spread) addVersions(row *Stored, versions []Version) error {
 		}
 		for i := range winners[:n] {
 			if c := coverOf(&winners[i]); c.end > end {
+				c.standing = s.standingOf(row, c.start, versions, i == len(winners)-1)
 				s.open = append(s.open, c)
 			}
 		}
 		s.pruneTo(end)
-		winners, start = winners[n:], end
+		winners, versions, start = winners[n:], versions[v:], end
 	}
 	return nil
+}
+
+// standingOf returns the standing of the winner at that time of a row, the last or
+// another. That of the last is what statistics tell, so that it makes no
+// difference which of both a row is taken in by.
+func (s *Spread) standingOf(row *Stored, at int64, versions []Version, last bool) Standing {
+	standing := Standing{FirstReceived: row.Standing.FirstReceived, Settled: row.Standing.LastSettled}
+	if !last {
+		same := versions[countBefore(versions, at):countBefore(versions, at+1)]
+		standing.Settled = Stand(s.history, same).Settled
+	}
+	return standing
 }
 
 // share adds to a piece what earlier readings give to it. If it has readings
@@ -201,6 +223,7 @@ func (s *Spread) addShares(piece *Stored) {
 		p.Energy += energy
 		p.EstimatedEnergy += estimated
 		p.CorrectedEnergy += corrected
+		piece.Standing.Append(&c.standing)
 	}
 	p.Covered += time.Duration(min(reach, piece.End()) - piece.Start)
 	p.Reach = max(p.Reach, reach)

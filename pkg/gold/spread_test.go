@@ -14,6 +14,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/gold/goldtest"
 	"github.com/energy-platform/energy/pkg/reading"
 )
 
@@ -54,7 +55,7 @@ func drawSpans(t *rapid.T, m *catalog.Metric) spans {
 	s := spans{metric: m}
 	for range rapid.IntRange(1, 40).Draw(t, "readings") {
 		v := gold.Version{
-			Time: at, Length: rapid.SampledFrom(lengths).Draw(t, "length"), Epoch: 1,
+			Stamp: goldtest.Stamp().Draw(t, "stamp"), Time: at, Length: rapid.SampledFrom(lengths).Draw(t, "length"), Epoch: 1,
 			Value: rapid.SampledFrom([]float64{0, 0.1, 1, 1.0 / 3, 7e6, -2.5}).Draw(t, "value"),
 			Quality: rapid.SampledFrom([]reading.Quality{reading.Actual, reading.Estimated, reading.Corrected}).
 				Draw(t, "quality"),
@@ -167,6 +168,7 @@ func (s spans) rows() (rows []gold.Stored, versions [][]gold.Version, reach int6
 		}
 		stats := gold.Fold(s.metric, gold.RowWinners(s.metric, rest[:n]), row.End())
 		row.Summary = gold.Summarize(s.metric, row.Start, row.Width, stats)
+		row.Standing = gold.Stand(history, rest[:n])
 		row.Revision, row.Changed = int64(n), time.Unix(rest[0].Time%1000, 0).UTC()
 		rows, versions = append(rows, row), append(versions, rest[:n])
 		if row.Stats.Reach > row.End() {
@@ -182,6 +184,7 @@ func (s spans) rows() (rows []gold.Stored, versions [][]gold.Version, reach int6
 func (s spans) spread(t *rapid.T, w gold.Windows, from, to int64, emit func(*gold.Stored) error) {
 	rows, versions, reach := s.rows()
 	spread := gold.NewSpread(s.metric, w, from, to, emit)
+	spread.SetHistory(history)
 	for i := range rows {
 		if rows[i].Start >= to || rows[i].End() <= from && rows[i].Start < from-reach {
 			continue

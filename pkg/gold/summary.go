@@ -13,7 +13,8 @@ import (
 // base rows alone know of them, and the bookkeeping of its rows. The zero
 // Summary is that of a span without rows.
 type Summary struct {
-	Stats Partial
+	Stats    Partial
+	Standing Standing
 	// Peak is the greatest mean power of a whole base window, in the metric's
 	// power unit, and PeakAt its start, the earliest of equals. HasPeak is false
 	// when nothing has a mean power, and for metrics that are Paired.
@@ -27,7 +28,7 @@ type Summary struct {
 }
 
 // Summarize returns the summary of a base row, or a part of one, but for its
-// bookkeeping and for what earlier readings that cover spans give to it.
+// standing, its bookkeeping and what earlier readings that cover spans give to it.
 func Summarize(m *catalog.Metric, start int64, width time.Duration, p Partial) Summary {
 	s := Summary{Stats: p}
 	if p.Count > 0 {
@@ -71,6 +72,7 @@ func (s *Summary) Append(m *catalog.Metric, later *Summary) {
 	if later.HasPeak && (!s.HasPeak || later.Peak > s.Peak) {
 		s.Peak, s.PeakAt, s.HasPeak = later.Peak, later.PeakAt, true
 	}
+	s.Standing.Append(&later.Standing)
 	s.Revision += later.Revision
 	if later.Changed.After(s.Changed) {
 		s.Changed = later.Changed
@@ -107,7 +109,7 @@ func Parents(m *catalog.Metric, rows []Stored) (hours []Stored, day Stored) {
 // FoldKey names the parameters of a metric that a fold of base rows follows. A
 // stored fold is of use only under the key that it was made under.
 func FoldKey(m *catalog.Metric) int64 {
-	b := []byte{2, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
+	b := []byte{3, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
 	if m.ResetToZero {
 		b[3] = 1
 	}

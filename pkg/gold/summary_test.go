@@ -11,6 +11,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/gold/goldtest"
 )
 
 // drawRows draws the base rows of a few hours of four UTC days, of a quarter of
@@ -22,6 +23,7 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 		readings = append(readings, gold.Version{
 			Time: origin + at*int64(time.Minute), Epoch: 1, Length: time.Minute * time.Duration(1+at%2),
 			Value: rapid.SampledFrom([]float64{0.1, 1.0 / 3, 7e9, 2, 1e-9}).Draw(t, "value"),
+			Stamp: goldtest.Stamp().Draw(t, "stamp"),
 		})
 	}
 	readings = gold.Normalize(readings)
@@ -34,6 +36,7 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 		changed := time.Unix(rapid.Int64Range(0, 1000).Draw(t, "changed"), 0).UTC()
 		row.Summary = gold.Summarize(m, row.Start, row.Width, gold.Fold(m, readings[:n], row.End()))
 		row.Revision, row.Changed = int64(n), changed
+		row.Standing = gold.Stand(history, readings[:n])
 		rows, versions = append(rows, row), append(versions, readings[:n])
 		readings = readings[n:]
 	}
@@ -67,6 +70,7 @@ func TestAnswersHaveEqualBitsFromParentsAndRows(t *testing.T) {
 				got = append(got, bitsOf(&g))
 				return nil
 			})
+			a.SetHistory(history)
 			a.Begin(rows[0].Start)
 			for i := 0; i < len(rows); {
 				parts, n := parts(&m, rows[i:], func(start int64, span time.Duration) bool {

@@ -159,12 +159,7 @@ func judgedLast(same []Version) []*Version {
 		all[i] = &same[i]
 	}
 	slices.SortFunc(all, func(v, w *Version) int {
-		return cmp.Or(
-			v.Stamp.Compare(w.Stamp),
-			compareBool(v.Waived, w.Waived),
-			cmp.Compare(v.Epoch, w.Epoch),
-			Compare(v, w),
-		)
+		return cmp.Or(v.Stamp.Compare(w.Stamp), compareJudgements(v, w))
 	})
 	last := all[:0]
 	for i, v := range all {
@@ -173,6 +168,15 @@ func judgedLast(same []Version) []*Version {
 		}
 	}
 	return last
+}
+
+// compareJudgements orders judgements of one stamp; the greatest counts.
+func compareJudgements(v, w *Version) int {
+	return cmp.Or(
+		compareBool(v.Waived, w.Waived),
+		cmp.Compare(v.Epoch, w.Epoch),
+		Compare(v, w),
+	)
 }
 
 // outranks reports whether v wins over w. The last comparison makes the order

@@ -202,7 +202,7 @@ func benchYear(b *testing.B, s *Store, c *catalog.Catalog, zone string) {
 	for b.Loop() {
 		a := gold.NewAggregator(m, windows, to, func(gold.Aggregate) error { return nil })
 		err := s.Read(b.Context(), func(tx *ReadTx) error {
-			return tx.Parts(b.Context(), Span{SeriesID(interval), 0, m, windows, from, to}, a.Add)
+			return tx.Parts(b.Context(), Span{SeriesID(interval), 0, m, c.History(), windows, from, to}, a.Add)
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -107,6 +107,26 @@ func (b *copyBuffer) stats(p *gold.Partial) {
 	b.int8(int64(p.Jumps))
 }
 
+// standingColumns are the columns of a gold.Standing, spanColumns those that
+// folds of rows have as well.
+const (
+	spanColumns     = `first_received_ns, settled_ns`
+	spanCount       = 2
+	standingColumns = spanColumns + `, first_settled_ns, last_settled_ns`
+	standingCount   = spanCount + 2
+)
+
+func (b *copyBuffer) span(s *gold.Standing) {
+	b.int8(s.FirstReceived)
+	b.int8(s.Settled)
+}
+
+func (b *copyBuffer) standing(s *gold.Standing) {
+	b.span(s)
+	b.int8(s.FirstSettled)
+	b.int8(s.LastSettled)
+}
+
 // fields reads the columns of one row from left to right and remembers that
 // one was not as wide as its type.
 type fields struct {
@@ -211,4 +231,11 @@ func (f *fields) stats(p *gold.Partial) {
 	p.Overlaps = uint64(f.int8())
 	p.Spikes = uint64(f.int8())
 	p.Jumps = uint64(f.int8())
+}
+
+func (f *fields) span(s *gold.Standing) { s.FirstReceived, s.Settled = f.int8(), f.int8() }
+
+func (f *fields) standing(s *gold.Standing) {
+	f.span(s)
+	s.FirstSettled, s.LastSettled = f.int8(), f.int8()
 }

@@ -19,13 +19,14 @@ type row struct {
 	key      RowKey
 	versions []gold.Version // normalized
 	stats    gold.Partial
+	standing gold.Standing
 	epoch    uint64
 	revision int64
 }
 
 const (
 	versionBytes = 88  // of a gold.Version
-	rowBytes     = 640 // of a row with its places in the cache, measured generously
+	rowBytes     = 672 // of a row with its places in the cache, measured generously
 )
 
 func (r *row) bytes() int64 { return rowBytes + versionBytes*int64(cap(r.versions)) }

@@ -54,7 +54,7 @@ func (it *item) merge(c *catalog.Catalog) error {
 		}
 		it.added = len(versions) - len(b.versions)
 		same := gold.Equal(versions, b.versions)
-		if same && b.epoch >= c.Epoch() {
+		if same && b.epoch >= c.Epoch() && b.stands() {
 			return nil
 		}
 		if b.epoch > c.Epoch() {
@@ -65,9 +65,15 @@ func (it *item) merge(c *catalog.Catalog) error {
 		return fmt.Errorf("%s with %d versions, at most %d are kept: %w", it, len(versions), gold.MaxVersions, ErrRowFull)
 	}
 	r := gold.NewRow(c, it.group.Key, versions)
-	it.after = &row{key: it.key, versions: r.Versions, stats: r.Stats, epoch: r.Epoch, revision: revision + 1}
+	it.after = &row{
+		key: it.key, versions: r.Versions, stats: r.Stats, standing: r.Standing, epoch: r.Epoch, revision: revision + 1,
+	}
 	return nil
 }
+
+// stands reports whether the row has its standing: rows of before migration 10
+// have none. Received is never 0.
+func (r *row) stands() bool { return len(r.versions) == 0 || r.standing.FirstReceived != 0 }
 
 // write brings all rows to what they are to become.
 //

@@ -206,7 +206,7 @@ func foldNaively(
 	err = tx.Rows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *StatsRow) error {
 		own[r.Start/int64(day)*int64(day)] = true
 		row := gold.Stored{Start: r.Start, Width: r.Width, Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
-		row.Revision, row.Changed = r.Revision, r.ChangedAt
+		row.Standing, row.Revision, row.Changed = r.Standing, r.Revision, r.ChangedAt
 		return spread.Add(&row, versions[r.RowKey])
 	})
 	if err != nil {
@@ -229,6 +229,10 @@ func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, widt
 	p, later := into[start], part.Summary
 	p.Start, p.Width = start, width
 	p.Stats = gold.Combine(m, p.Stats, later.Stats)
+	p.Standing.Settled = max(p.Standing.Settled, later.Standing.Settled)
+	if p.Standing.FirstReceived == 0 || later.Standing.FirstReceived < p.Standing.FirstReceived {
+		p.Standing.FirstReceived = later.Standing.FirstReceived
+	}
 	p.Revision += later.Revision
 	if later.Stats.Count > 0 {
 		p.Cadence = later.Cadence

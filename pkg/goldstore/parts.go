@@ -16,6 +16,7 @@ type Span struct {
 	SeriesID int64
 	Reach    time.Duration // of the series
 	Metric   *catalog.Metric
+	History  catalog.History
 	Windows  gold.Windows
 	From, To int64 // Unix ns; bounds of windows
 }
@@ -175,6 +176,7 @@ func (r *partsReader) rowsOf(ctx context.Context, hours []time.Time, parts []gol
 				from := hours[at].UnixNano()
 				from, to := max(from, r.From), min(from+int64(gold.HourSpan), r.To)
 				spread = gold.NewSpread(r.Metric, r.Windows, from, to, keep)
+				spread.SetHistory(r.History)
 			}
 		}
 		return nil
@@ -232,6 +234,7 @@ func (r *partsReader) parents(ctx context.Context, sql string, from, to int64) (
 		p.Peak, p.HasPeak = f.orFloat8()
 		p.PeakAt = f.orInt8()
 		p.Cadence = time.Duration(f.int8())
+		f.span(&p.Standing)
 		_ = f.int8() // fold_key
 		all = append(all, p)
 		return f.err()
@@ -253,6 +256,7 @@ func (r *partsReader) base(ctx context.Context, from, to int64) error {
 		arguments = append(arguments, r.Metric.Window, r.bounds)
 	}
 	spread := gold.NewSpread(r.Metric, r.Windows, from, to, r.fn)
+	spread.SetHistory(r.History)
 	if err := r.tx.each(ctx, sql, arguments, func(f *fields) error { return r.add(f, spread) }); err != nil {
 		return err
 	}

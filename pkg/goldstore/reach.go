@@ -57,7 +57,7 @@ func (t *transaction) extend(ctx context.Context, tx pgx.Tx) error {
 // them: where readings overlap, or a window's bound cuts the base window. Earlier
 // rows must be in the same set for the former.
 const (
-	spreadColumns = `start, width, ` + statsColumns + `, epoch, revision, changed_at`
+	spreadColumns = `start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
 	spreadBase    = `(SELECT *, max(reach_ns) OVER (ORDER BY start, width
 	ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns FROM gold.base WHERE `
 	tangled        = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
@@ -71,17 +71,19 @@ type spreadRow struct {
 	versions []gold.Version
 }
 
-// summarize makes the row's summary of its statistics; it has the bookkeeping.
+// summarize makes the row's summary of its statistics; it has the standing and
+// the bookkeeping.
 func (r *spreadRow) summarize(m *catalog.Metric, p gold.Partial) {
-	revision, changed := r.Revision, r.Changed
+	old := r.Summary
 	r.Summary = gold.Summarize(m, r.Start, r.Width, p)
-	r.Revision, r.Changed = revision, changed
+	r.Standing, r.Revision, r.Changed = old.Standing, old.Revision, old.Changed
 }
 
 // spreadRow reads spreadColumns and versionColumns.
 func (f *fields) spreadRow() (row spreadRow, stats gold.Partial, err error) {
 	row.Start, row.Width = f.nanos(), time.Duration(f.int4())*time.Second
 	f.stats(&stats)
+	f.standing(&row.Standing)
 	row.epoch, row.Revision, row.Changed = f.int8(), f.int8(), f.time()
 	samples, stamps := f.bytes(), f.bytes()
 	if err := f.err(); err != nil || samples == nil {

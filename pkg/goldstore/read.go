@@ -156,6 +156,7 @@ func (tx *ReadTx) Latest(ctx context.Context, ids []int64, fn func(Latest) error
 type StatsRow struct {
 	RowKey
 	Stats     gold.Partial
+	Standing  gold.Standing
 	Epoch     uint64
 	Revision  int64
 	ChangedAt time.Time
@@ -166,11 +167,12 @@ type StatsRow struct {
 // planner leaves out, and does not lock, the weeks that the span does not touch.
 // Some rows at the ends are too many: times come here in µs.
 const (
+	rowColumns = `series_id, start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
 	selectSpan = `
 FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
 ORDER BY s.n, b.start, b.width`
-	selectStats = `SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, changed_at` + selectSpan
+	selectStats = `SELECT ` + rowColumns + selectSpan
 	selectSets  = `SELECT ` + setColumns + `
 FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
@@ -192,7 +194,8 @@ ORDER BY s.n, b.start, b.width, p.part_start`
 func (tx *ReadTx) Rows(ctx context.Context, ids []int64, from, to int64, fn func(*StatsRow) error) error {
 	var r StatsRow
 	err := tx.each(ctx, selectStats, spanArguments(ids, from, to), func(f *fields) error {
-		if err := f.statsRow(&r); err != nil || !r.overlaps(from, to) {
+		f.row(&r)
+		if err := f.err(); err != nil || !r.overlaps(from, to) {
 			return err
 		}
 		return fn(&r)
@@ -206,31 +209,42 @@ func (tx *ReadTx) Rows(ctx context.Context, ids []int64, from, to int64, fn func
 // As in selectBounds, one step into the index.
 const (
 	selectNeighbour = `
-SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, changed_at
-FROM gold.base WHERE series_id = $1 AND count > 0 AND `
-	selectBefore = selectNeighbour + `start < $2 ORDER BY start DESC, width DESC LIMIT 1`
-	selectFrom   = selectNeighbour + `start >= $2 ORDER BY start, width LIMIT 1`
+SELECT ` + rowColumns + `,
+	(SELECT coalesce(max(settled_ns), 0) FROM gold.base WHERE series_id = n.series_id AND `
+	selectBefore = selectNeighbour + `start > n.start AND start < $2) FROM (SELECT * FROM gold.base
+	WHERE series_id = $1 AND count > 0 AND start < $2 ORDER BY start DESC, width DESC LIMIT 1) AS n`
+	selectFrom = selectNeighbour + `start < n.start AND start >= $2) FROM (SELECT * FROM gold.base
+	WHERE series_id = $1 AND count > 0 AND start >= $2 ORDER BY start, width LIMIT 1) AS n`
 )
+
+// Neighbour is a row, and the latest Settled of the rows without readings that
+// lie between it and the time that it was asked for.
+type Neighbour struct {
+	StatsRow
+	Emptied int64
+}
 
 // LastBefore calls fn for the last row of a series that starts before t, in
 // Unix ns, and has readings that count; not at all when there is none.
-func (tx *ReadTx) LastBefore(ctx context.Context, id, t int64, fn func(*StatsRow) error) error {
+func (tx *ReadTx) LastBefore(ctx context.Context, id, t int64, fn func(*Neighbour) error) error {
 	return tx.neighbour(ctx, selectBefore, id, t, fn)
 }
 
 // FirstFrom calls fn for the first row of a series that starts at t, in Unix
 // ns, or later and has readings that count; not at all when there is none.
-func (tx *ReadTx) FirstFrom(ctx context.Context, id, t int64, fn func(*StatsRow) error) error {
+func (tx *ReadTx) FirstFrom(ctx context.Context, id, t int64, fn func(*Neighbour) error) error {
 	return tx.neighbour(ctx, selectFrom, id, t, fn)
 }
 
-func (tx *ReadTx) neighbour(ctx context.Context, sql string, id, t int64, fn func(*StatsRow) error) error {
-	var r StatsRow
+func (tx *ReadTx) neighbour(ctx context.Context, sql string, id, t int64, fn func(*Neighbour) error) error {
+	var n Neighbour
 	err := tx.each(ctx, sql, []any{id, timestamp(t)}, func(f *fields) error {
-		if err := f.statsRow(&r); err != nil {
+		f.row(&n.StatsRow)
+		n.Emptied = f.int8()
+		if err := f.err(); err != nil {
 			return err
 		}
-		return fn(&r)
+		return fn(&n)
 	})
 	if err != nil {
 		return fmt.Errorf("read the neighbour of series %d at %d: %w", id, t, err)
@@ -238,11 +252,12 @@ func (tx *ReadTx) neighbour(ctx context.Context, sql string, id, t int64, fn fun
 	return nil
 }
 
-func (f *fields) statsRow(r *StatsRow) error {
+// row reads rowColumns.
+func (f *fields) row(r *StatsRow) {
 	r.RowKey = f.key()
 	f.stats(&r.Stats)
+	f.standing(&r.Standing)
 	r.Epoch, r.Revision, r.ChangedAt = uint64(f.int8()), f.int8(), f.time()
-	return f.err()
 }
 
 // VersionsRow is the versions of a base row, normalized.

@@ -213,9 +213,9 @@ func TestReadTx(t *testing.T) {
 				{ids[0], 25 * time.Hour, 24 * time.Hour, none},
 				{ids[2], 25 * time.Hour, none, none}, // withdrawn
 			} {
-				got := func(find func(context.Context, int64, int64, func(*StatsRow) error) error) time.Duration {
+				got := func(find func(context.Context, int64, int64, func(*Neighbour) error) error) time.Duration {
 					start := none
-					err := find(t.Context(), tt.id, sunday+int64(tt.at), func(r *StatsRow) error {
+					err := find(t.Context(), tt.id, sunday+int64(tt.at), func(r *Neighbour) error {
 						start = time.Duration(r.Start - sunday)
 						if r.SeriesID != tt.id || r.Stats.Count == 0 || r.Revision != 1 {
 							t.Errorf("%+v", r)

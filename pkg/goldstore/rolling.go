@@ -166,6 +166,7 @@ func (t *rolling) open(n int) *rollingDay {
 		d.pieces = append(d.pieces, *p)
 		return nil
 	})
+	d.spread.SetHistory(t.roller.catalog.History())
 	return d
 }
 
@@ -246,8 +247,8 @@ func (t *rolling) record(ctx context.Context, tx pgx.Tx) error {
 
 // A parent's columns behind its key and statistics.
 const (
-	parentColumns = `epoch, revision, changed_at, peak, peak_at_ns, cadence_ns, fold_key`
-	parentCount   = 3 + statsCount + 7
+	parentColumns = `epoch, revision, changed_at, peak, peak_at_ns, cadence_ns, ` + spanColumns + `, fold_key`
+	parentCount   = 3 + statsCount + spanCount + 7
 
 	copyHours = `COPY gold.hours (series_id, start, width, ` + statsColumns + `, ` + parentColumns +
 		`) FROM STDIN (FORMAT binary)`
@@ -276,5 +277,6 @@ func (b *copyBuffer) parent(series int64, p *gold.Stored, epoch, key int64) {
 		b.null()
 	}
 	b.int8(int64(p.Cadence))
+	b.span(&p.Standing)
 	b.int8(key)
 }

@@ -17,15 +17,18 @@ import (
 // itself at commit.
 
 const (
+	stagedColumns = `series_id, start, width, ` + statsColumns + `, ` + standingColumns +
+		`, epoch, revision, samples, stamps`
+
 	// The types are those of gold.base. EXTERNAL spares the try to compress
 	// what is compressed.
 	createStaging = `
 CREATE TEMP TABLE IF NOT EXISTS gold_staging ON COMMIT DELETE ROWS AS
-SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps FROM gold.base WITH NO DATA;
+SELECT ` + stagedColumns + ` FROM gold.base WITH NO DATA;
 ALTER TABLE pg_temp.gold_staging ALTER samples SET STORAGE EXTERNAL, ALTER stamps SET STORAGE EXTERNAL`
 
 	copyStaging    = `COPY pg_temp.gold_staging FROM STDIN (FORMAT binary)`
-	stagingColumns = 3 + statsCount + 4
+	stagingColumns = 3 + statsCount + standingCount + 4
 
 	// A staged row carries the revision that it will have; the one it rests on
 	// is that less one, and 0 means that it rests on no row. The guard makes a
@@ -34,8 +37,8 @@ ALTER TABLE pg_temp.gold_staging ALTER samples SET STORAGE EXTERNAL, ALTER stamp
 	// read, merged and staged again. Inserting and locking go in key order,
 	// which keeps concurrent flushes from deadlocking.
 	upsertBase = `
-INSERT INTO gold.base (series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps, changed_at)
-SELECT series_id, start, width, ` + statsColumns + `, epoch, revision, samples, stamps, now()
+INSERT INTO gold.base (` + stagedColumns + `, changed_at)
+SELECT ` + stagedColumns + `, now()
 FROM pg_temp.gold_staging
 ORDER BY series_id, start, width
 ON CONFLICT (series_id, start, width) DO UPDATE SET
@@ -51,6 +54,8 @@ ON CONFLICT (series_id, start, width) DO UPDATE SET
 	flags = excluded.flags, first_quality = excluded.first_quality, last_quality = excluded.last_quality,
 	reach_ns = excluded.reach_ns, head_until_ns = excluded.head_until_ns, tail_since_ns = excluded.tail_since_ns,
 	overlapping = excluded.overlapping, spikes = excluded.spikes, jumps = excluded.jumps,
+	first_received_ns = excluded.first_received_ns, settled_ns = excluded.settled_ns,
+	first_settled_ns = excluded.first_settled_ns, last_settled_ns = excluded.last_settled_ns,
 	epoch = excluded.epoch, revision = excluded.revision,
 	samples = excluded.samples, stamps = excluded.stamps, changed_at = excluded.changed_at
 WHERE base.revision = excluded.revision - 1
@@ -61,7 +66,7 @@ RETURNING series_id, start, width`
 
 	// The bounds on start leave out partitions.
 	loadBase = `
-SELECT b.series_id, b.start, b.width, ` + statsColumns + `, epoch, revision, samples, stamps
+SELECT b.series_id, b.start, b.width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, samples, stamps
 FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[]) AS k(series_id, start, width)
 JOIN gold.base b ON b.series_id = k.series_id AND b.start = k.start AND b.width = k.width
 WHERE b.start BETWEEN $4 AND $5`
@@ -92,6 +97,7 @@ func (b *copyBuffer) stagedRow(r *row) {
 	b.time(r.key.Start)
 	b.int4(int32(r.key.Width / time.Second))
 	b.stats(&r.stats)
+	b.standing(&r.standing)
 	b.int8(int64(r.epoch))
 	b.int8(r.revision)
 	if len(r.versions) > gold.PartVersions { // then they are in gold.parts
@@ -177,6 +183,7 @@ func scanRow(values [][]byte) (r *row, whole bool, err error) {
 	f := fields{values: values}
 	r = &row{key: f.key()}
 	f.stats(&r.stats)
+	f.standing(&r.standing)
 	r.epoch, r.revision = uint64(f.int8()), f.int8()
 	samples, stamps := f.bytes(), f.bytes()
 	if err := f.err(); err != nil || len(samples) == 0 && len(stamps) == 0 {

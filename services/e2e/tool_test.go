@@ -47,7 +47,8 @@ func TestTool(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"entity": "m1", "start": "2026-03-01T10:00:00Z", "received": "1", "expected": "1", "complete_%": "100.00",
-			"energy": "0.5", "energy_unit": "kWh", "peak": "2", "peak_unit": "kW",
+			"finality": "provisional",
+			"energy":   "0.5", "energy_unit": "kWh", "peak": "2", "peak_unit": "kW",
 			"mean_power": "2", "estimated_%": "0.00", "estimated_energy_%": "0.00", "flags": "",
 		} {
 			if first[name] != want {

@@ -13,6 +13,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/energy-platform/energy/pkg/gold"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/ask"
 )
@@ -91,6 +92,14 @@ func flags(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 	return strings.Join(names, " ")
 }
 
+// finality prints provisional, final or restated.
+func finality(a *energyv1.Aggregate) string {
+	if a.GetFinality() == energyv1.Finality_FINALITY_UNSPECIFIED { // of an older server
+		return ""
+	}
+	return gold.Finality(a.GetFinality()).String()
+}
+
 func windowCells(zone *time.Location) []cell {
 	at := func(t time.Time) string { return t.In(zone).Format("2006-01-02T15:04:05Z07:00") }
 	return []cell{
@@ -121,6 +130,7 @@ func windowCells(zone *time.Location) []cell {
 		{"complete_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 			return percent(a.Completeness)
 		}},
+		{"finality", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return finality(a) }},
 		{"mean", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return optional(a.Mean) }},
 		{"min", statistic((*energyv1.Statistics).GetMin)},
 		{"max", statistic((*energyv1.Statistics).GetMax)},
@@ -133,6 +143,12 @@ func windowCells(zone *time.Location) []cell {
 				return ""
 			}
 			return at(a.GetPeakAt().AsTime())
+		}},
+		{"closes_at", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
+			if a.GetClosesAt() == nil {
+				return ""
+			}
+			return at(a.GetClosesAt().AsTime())
 		}},
 		{"interpolated", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 			return optional(a.InterpolatedEnergy)
@@ -164,7 +180,7 @@ func tableCells(zone *time.Location) []cell {
 	var out []cell
 	for _, c := range windowCells(zone) {
 		switch c.header {
-		case "end", "expected", "peak_at", "interpolated", "edge_open", "mean_power",
+		case "end", "expected", "peak_at", "closes_at", "interpolated", "edge_open", "mean_power",
 			"estimated_%", "estimated_energy_%", "corrected_%", "corrected_energy_%":
 		default:
 			out = append(out, c)

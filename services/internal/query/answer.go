@@ -22,8 +22,10 @@ type answer struct {
 	send    func(*energyv1.QueryAggregatesResponse) error
 	tx      *goldstore.ReadTx
 	series  goldstore.Series
+	catalog *catalog.Catalog
 	metric  *catalog.Metric
 	asked   timeRange
+	knownAt time.Time // the clock of what is final
 	pending []*energyv1.Aggregate
 }
 
@@ -44,6 +46,7 @@ func (a *answer) run(ctx context.Context) error {
 		return err
 	}
 	aggregator := gold.NewAggregator(a.metric, a.asked.windows, until, a.take)
+	aggregator.SetHistory(a.catalog.History())
 	aggregator.Begin(from)
 	if err := a.fold(ctx, aggregator, from, until, b); err != nil {
 		return err
@@ -97,7 +100,8 @@ func (a *answer) parts(
 			return err
 		}
 		return a.tx.Parts(ctx, goldstore.Span{
-			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric, Windows: a.asked.windows,
+			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
+			History: a.catalog.History(), Windows: a.asked.windows,
 			From: lowest, To: highest,
 		}, aggregator.Add)
 	}
@@ -105,11 +109,12 @@ func (a *answer) parts(
 	if err != nil {
 		return err
 	}
-	return a.rows(ctx, lowest, highest, b, func(row *goldstore.StatsRow) error {
+	return a.rows(ctx, lowest, highest, b, func(row *goldstore.Neighbour) error {
 		stored := gold.Stored{
 			Start: row.Start, Width: row.Width, Summary: gold.Summarize(a.metric, row.Start, row.Width, row.Stats),
+			Emptied: row.Emptied,
 		}
-		stored.Revision, stored.Changed = row.Revision, row.ChangedAt
+		stored.Standing, stored.Revision, stored.Changed = row.Standing, row.Revision, row.ChangedAt
 		if versions, ok := cut[row.Start]; ok {
 			return aggregator.AddCut(&stored, versions)
 		}
@@ -126,7 +131,7 @@ func (a *answer) precede(
 		return nil
 	}
 	from := b.FirstStart
-	err := a.tx.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.StatsRow) error {
+	err := a.tx.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.Neighbour) error {
 		from = row.Start
 		return nil
 	})
@@ -134,7 +139,8 @@ func (a *answer) precede(
 		return err
 	}
 	return a.tx.Parts(ctx, goldstore.Span{
-		SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric, Windows: a.asked.windows,
+		SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
+		History: a.catalog.History(), Windows: a.asked.windows,
 		From: gold.WindowStart(from, gold.HourSpan), To: lowest,
 	}, func(p *gold.Stored) error {
 		aggregator.Precede(&p.Stats)
@@ -146,7 +152,7 @@ func (a *answer) precede(
 // with readings on either side, and those before as far as flags depend on them.
 // A row that an edge cuts may hold the neighbour or leave it to the next one.
 func (a *answer) rows(
-	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*goldstore.StatsRow) error,
+	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*goldstore.Neighbour) error,
 ) error {
 	back, _ := gold.LooksBack(a.metric)
 	lowest = gold.WindowStart(lowest-int64(back), a.metric.Window)
@@ -156,7 +162,10 @@ func (a *answer) rows(
 			return err
 		}
 	}
-	if err := a.tx.Rows(ctx, []int64{a.series.ID}, lowest, highest, feed); err != nil || highest > b.LastStart {
+	err := a.tx.Rows(ctx, []int64{a.series.ID}, lowest, highest, func(row *goldstore.StatsRow) error {
+		return feed(&goldstore.Neighbour{StatsRow: *row})
+	})
+	if err != nil || highest > b.LastStart {
 		return err
 	}
 	return a.tx.FirstFrom(ctx, a.series.ID, highest, feed)
@@ -209,7 +218,9 @@ func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]go
 
 // take sends windows on in chunks.
 func (a *answer) take(g gold.Aggregate) error {
-	a.pending = append(a.pending, aggregateOf(a.metric, &g))
+	out := aggregateOf(a.metric, &g)
+	a.finality(&g, out)
+	a.pending = append(a.pending, out)
 	if len(a.pending) < chunk {
 		return nil
 	}

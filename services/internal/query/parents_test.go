@@ -89,7 +89,7 @@ func (l *library) readings(pass int) []gold.Group {
 			}
 			v := gold.Version{
 				Time: at, Value: float64(i) + 1.0/float64(3+i%11), Epoch: 1, Quality: reading.Actual, Revision: uint64(pass),
-				Stamp: reading.Stamp{Received: at, Sequence: uint64(1 + pass)},
+				Stamp: reading.Stamp{Received: at + int64(pass)*int64(36*time.Hour), Sequence: uint64(1 + pass)},
 			}
 			if m := l.catalog.Metric(s); m.Interval() {
 				// Some cross the edges of rows, hours and days, some overlap the next.
@@ -106,13 +106,14 @@ func (l *library) readings(pass int) []gold.Group {
 
 // ask answers for all series.
 func (l *library) ask(t *rapid.T, asked timeRange) (out []*energyv1.QueryAggregatesResponse) {
+	server := &Server{catalog: l.catalog, now: func() time.Time { return time.Unix(0, firstDay).Add(3 * 24 * time.Hour) }}
 	err := l.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
 		series, err := tx.Series(t.Context(), goldstore.Selector{})
 		if err != nil {
 			return err
 		}
 		for _, one := range series {
-			a := &answer{tx: tx, series: one, metric: l.catalog.Metric(one.Series), asked: asked}
+			a := server.newAnswer(tx, one, asked)
 			a.send = func(r *energyv1.QueryAggregatesResponse) error {
 				out = append(out, proto.CloneOf(r))
 				return nil

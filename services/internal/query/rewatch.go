@@ -46,7 +46,7 @@ func (w *watch) answers(
 	answered := make(map[int64]bool)
 	for _, span := range spans {
 		asked.start, asked.end = span.from, span.to
-		a := &answer{tx: tx, series: all[i], metric: metric, asked: asked}
+		a := w.server.newAnswer(tx, all[i], asked)
 		a.send = func(q *energyv1.QueryAggregatesResponse) error {
 			for _, one := range q.GetAggregates() {
 				answered[one.GetStart().AsTime().UnixNano()] = true
@@ -57,7 +57,11 @@ func (w *watch) answers(
 		if err := a.run(ctx); err != nil {
 			return nil, err
 		}
-		if empty := w.emptied(span, answered); len(empty) > 0 {
+		empty, err := a.emptied(ctx, span, answered)
+		if err != nil {
+			return nil, err
+		}
+		if len(empty) > 0 {
 			answers = append(answers, response(empty))
 		}
 	}
@@ -81,7 +85,7 @@ func (w *watch) spans(
 		back, linked := gold.LooksBack(m)
 		from, to := rows[i].Start, max(rows[i].End+int64(back), rows[i].Reach)-1
 		if m.Paired() && rows[i].EdgeMoved {
-			err := tx.LastBefore(ctx, id, rows[i].Start, func(r *goldstore.StatsRow) error {
+			err := tx.LastBefore(ctx, id, rows[i].Start, func(r *goldstore.Neighbour) error {
 				from = r.Stats.LastAt
 				return nil
 			})
@@ -90,7 +94,7 @@ func (w *watch) spans(
 			}
 		}
 		if (m.Paired() || linked) && rows[i].EdgeMoved {
-			err := tx.FirstFrom(ctx, id, rows[i].End, func(r *goldstore.StatsRow) error {
+			err := tx.FirstFrom(ctx, id, rows[i].End, func(r *goldstore.Neighbour) error {
 				to = max(to, r.Stats.FirstAt)
 				return nil
 			})
@@ -118,13 +122,34 @@ func (w *watch) spans(
 
 // emptied returns the windows of a span that have no answer: they lie before the
 // first reading that is left.
-func (w *watch) emptied(s span, answered map[int64]bool) (empty []*energyv1.Aggregate) {
+func (a *answer) emptied(ctx context.Context, s span, answered map[int64]bool) ([]*energyv1.Aggregate, error) {
+	var windows []gold.Aggregate
 	for t := s.from; t < s.to; {
-		start, end := w.windows.Bounds(t)
-		if !answered[start] {
-			empty = append(empty, &energyv1.Aggregate{Start: timestamp(start), End: timestamp(end)})
+		g := gold.Aggregate{}
+		g.Start, g.End = a.asked.windows.Bounds(t)
+		if t = g.End; !answered[g.Start] {
+			windows = append(windows, g)
 		}
-		t = end
 	}
-	return empty
+	if len(windows) == 0 {
+		return nil, nil
+	}
+	i := 0
+	err := a.tx.Rows(ctx, []int64{a.series.ID}, windows[0].Start, windows[len(windows)-1].End,
+		func(row *goldstore.StatsRow) error {
+			for i < len(windows)-1 && windows[i].End <= row.Start {
+				i++
+			}
+			windows[i].Standing.Append(&row.Standing)
+			return nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	empty := make([]*energyv1.Aggregate, len(windows))
+	for i := range windows {
+		empty[i] = &energyv1.Aggregate{Start: timestamp(windows[i].Start), End: timestamp(windows[i].End)}
+		a.finality(&windows[i], empty[i])
+	}
+	return empty, nil
 }

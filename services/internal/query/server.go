@@ -22,6 +22,7 @@ type Server struct {
 	pipeline Pipeline
 	timeout  time.Duration
 	stopping <-chan struct{}
+	now      func() time.Time
 }
 
 // NewServer returns a server that reads from a store, at most for the timeout
@@ -30,7 +31,7 @@ type Server struct {
 func NewServer(
 	ctx context.Context, store *goldstore.Store, c *catalog.Catalog, pipeline Pipeline, timeout time.Duration,
 ) *Server {
-	return &Server{store: store, catalog: c, pipeline: pipeline, timeout: timeout, stopping: ctx.Done()}
+	return &Server{store: store, catalog: c, pipeline: pipeline, timeout: timeout, stopping: ctx.Done(), now: time.Now}
 }
 
 // ahead is how many messages are read before the client has taken them.
@@ -131,7 +132,8 @@ func (s *Server) QueryAggregates(
 				}
 			}
 			for _, one := range series {
-				a := &answer{send: emit, tx: tx, series: one, metric: s.catalog.Metric(one.Series), asked: asked}
+				a := s.newAnswer(tx, one, asked)
+				a.send = emit
 				if err := a.run(ctx); err != nil {
 					return err
 				}

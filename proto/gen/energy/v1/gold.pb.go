@@ -338,10 +338,12 @@ type GoldChange struct {
 	StartNs int64 `protobuf:"varint,2,opt,name=start_ns,json=startNs,proto3" json:"start_ns,omitempty"`
 	// Span of the row.
 	WidthNs int64 `protobuf:"varint,3,opt,name=width_ns,json=widthNs,proto3" json:"width_ns,omitempty"`
-	// Absent when the row is new.
+	// Absent when the row is new or had no reading that counts.
 	Before *Statistics `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
-	After  *Statistics `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
-	// Revision of the row after the flush; it grows with each change.
+	// Absent when the row has no reading that counts: all were withdrawn.
+	After *Statistics `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// Revision of the row after the flush; it grows with each change, also with
+	// one that leaves the statistics as they were: a version that lost.
 	Revision int64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
 	Cause    Cause `protobuf:"varint,7,opt,name=cause,proto3,enum=energy.v1.Cause" json:"cause,omitempty"`
 	// Whether the first or last reading of the row moved, which can change

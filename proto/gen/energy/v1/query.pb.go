@@ -141,6 +141,63 @@ func (CalendarUnit) EnumDescriptor() ([]byte, []int) {
 	return file_energy_v1_query_proto_rawDescGZIP(), []int{1}
 }
 
+// Finality is how far an answer can be relied on.
+type Finality int32
+
+const (
+	Finality_FINALITY_UNSPECIFIED Finality = 0
+	// The window is open: readings are still expected.
+	Finality_FINALITY_PROVISIONAL Finality = 1
+	// The window is closed, and its answer has not changed since.
+	Finality_FINALITY_FINAL Finality = 2
+	// The window is closed, and its answer has changed after that: a late reading,
+	// a correction, a withdrawal, a release or a new catalogue epoch.
+	Finality_FINALITY_RESTATED Finality = 3
+)
+
+// Enum value maps for Finality.
+var (
+	Finality_name = map[int32]string{
+		0: "FINALITY_UNSPECIFIED",
+		1: "FINALITY_PROVISIONAL",
+		2: "FINALITY_FINAL",
+		3: "FINALITY_RESTATED",
+	}
+	Finality_value = map[string]int32{
+		"FINALITY_UNSPECIFIED": 0,
+		"FINALITY_PROVISIONAL": 1,
+		"FINALITY_FINAL":       2,
+		"FINALITY_RESTATED":    3,
+	}
+)
+
+func (x Finality) Enum() *Finality {
+	p := new(Finality)
+	*p = x
+	return p
+}
+
+func (x Finality) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Finality) Descriptor() protoreflect.EnumDescriptor {
+	return file_energy_v1_query_proto_enumTypes[2].Descriptor()
+}
+
+func (Finality) Type() protoreflect.EnumType {
+	return &file_energy_v1_query_proto_enumTypes[2]
+}
+
+func (x Finality) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Finality.Descriptor instead.
+func (Finality) EnumDescriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
 // Selector picks series. An empty list does not restrict.
 type Selector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -555,6 +612,13 @@ type Aggregate struct {
 	// reading will account for the time from that reading on. Only of registers
 	// and of gauges that are integrated linearly or by steps.
 	EdgeOpen bool `protobuf:"varint,13,opt,name=edge_open,json=edgeOpen,proto3" json:"edge_open,omitempty"`
+	// By the server's clock. A watch does not deliver a window anew because it
+	// closes: closes_at tells when it does.
+	Finality Finality `protobuf:"varint,14,opt,name=finality,proto3,enum=energy.v1.Finality" json:"finality,omitempty"`
+	// When the window closes, in receive time: the metric's lateness after the
+	// window's end or, if that is later, after its first reading was received:
+	// that one opens a window anew, which was final without readings.
+	ClosesAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
 	// Rules that flagged readings of the window, by their numbers.
 	Flags []*FlagCount `protobuf:"bytes,30,rep,name=flags,proto3" json:"flags,omitempty"`
 	// Share of the readings that are estimated, and of the energy or advance that
@@ -691,6 +755,20 @@ func (x *Aggregate) GetEdgeOpen() bool {
 		return x.EdgeOpen
 	}
 	return false
+}
+
+func (x *Aggregate) GetFinality() Finality {
+	if x != nil {
+		return x.Finality
+	}
+	return Finality_FINALITY_UNSPECIFIED
+}
+
+func (x *Aggregate) GetClosesAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ClosesAt
+	}
+	return nil
 }
 
 func (x *Aggregate) GetFlags() []*FlagCount {
@@ -1548,7 +1626,7 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\x120\n" +
 	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x12)\n" +
-	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\"\xe0\a\n" +
+	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\"\xca\b\n" +
 	"\tAggregate\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x125\n" +
@@ -1566,7 +1644,9 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\vlast_change\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"lastChange\x124\n" +
 	"\x13interpolated_energy\x18\f \x01(\x01H\x03R\x12interpolatedEnergy\x88\x01\x01\x12\x1b\n" +
-	"\tedge_open\x18\r \x01(\bR\bedgeOpen\x12*\n" +
+	"\tedge_open\x18\r \x01(\bR\bedgeOpen\x12/\n" +
+	"\bfinality\x18\x0e \x01(\x0e2\x13.energy.v1.FinalityR\bfinality\x127\n" +
+	"\tcloses_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\bclosesAt\x12*\n" +
 	"\x05flags\x18\x1e \x03(\v2\x14.energy.v1.FlagCountR\x05flags\x12,\n" +
 	"\x0festimated_share\x18\x1f \x01(\x01H\x04R\x0eestimatedShare\x88\x01\x01\x129\n" +
 	"\x16estimated_energy_share\x18  \x01(\x01H\x05R\x14estimatedEnergyShare\x88\x01\x01\x12,\n" +
@@ -1666,7 +1746,12 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\x12CALENDAR_UNIT_WEEK\x10\x02\x12\x17\n" +
 	"\x13CALENDAR_UNIT_MONTH\x10\x03\x12\x16\n" +
 	"\x12CALENDAR_UNIT_YEAR\x10\x04\x12\x19\n" +
-	"\x15CALENDAR_UNIT_GAS_DAY\x10\x052\xbd\x03\n" +
+	"\x15CALENDAR_UNIT_GAS_DAY\x10\x05*i\n" +
+	"\bFinality\x12\x18\n" +
+	"\x14FINALITY_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14FINALITY_PROVISIONAL\x10\x01\x12\x12\n" +
+	"\x0eFINALITY_FINAL\x10\x02\x12\x15\n" +
+	"\x11FINALITY_RESTATED\x10\x032\xbd\x03\n" +
 	"\fQueryService\x12K\n" +
 	"\n" +
 	"ListSeries\x12\x1c.energy.v1.ListSeriesRequest\x1a\x1d.energy.v1.ListSeriesResponse0\x01\x12Z\n" +
@@ -1687,85 +1772,88 @@ func file_energy_v1_query_proto_rawDescGZIP() []byte {
 	return file_energy_v1_query_proto_rawDescData
 }
 
-var file_energy_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_energy_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_energy_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_energy_v1_query_proto_goTypes = []any{
 	(Kind)(0),                         // 0: energy.v1.Kind
 	(CalendarUnit)(0),                 // 1: energy.v1.CalendarUnit
-	(*Selector)(nil),                  // 2: energy.v1.Selector
-	(*ListSeriesRequest)(nil),         // 3: energy.v1.ListSeriesRequest
-	(*ListSeriesResponse)(nil),        // 4: energy.v1.ListSeriesResponse
-	(*Window)(nil),                    // 5: energy.v1.Window
-	(*QueryAggregatesRequest)(nil),    // 6: energy.v1.QueryAggregatesRequest
-	(*Aggregate)(nil),                 // 7: energy.v1.Aggregate
-	(*FlagCount)(nil),                 // 8: energy.v1.FlagCount
-	(*QueryAggregatesResponse)(nil),   // 9: energy.v1.QueryAggregatesResponse
-	(*GetLatestRequest)(nil),          // 10: energy.v1.GetLatestRequest
-	(*GetLatestResponse)(nil),         // 11: energy.v1.GetLatestResponse
-	(*WatchAggregatesRequest)(nil),    // 12: energy.v1.WatchAggregatesRequest
-	(*WatchAggregatesResponse)(nil),   // 13: energy.v1.WatchAggregatesResponse
-	(*GetPipelineStatusRequest)(nil),  // 14: energy.v1.GetPipelineStatusRequest
-	(*StreamStatus)(nil),              // 15: energy.v1.StreamStatus
-	(*StageStatus)(nil),               // 16: energy.v1.StageStatus
-	(*GetPipelineStatusResponse)(nil), // 17: energy.v1.GetPipelineStatusResponse
-	(*QuarantineCount)(nil),           // 18: energy.v1.QuarantineCount
-	(*SeriesKey)(nil),                 // 19: energy.v1.SeriesKey
-	(*durationpb.Duration)(nil),       // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 21: google.protobuf.Timestamp
-	(*Statistics)(nil),                // 22: energy.v1.Statistics
-	(Quality)(0),                      // 23: energy.v1.Quality
+	(Finality)(0),                     // 2: energy.v1.Finality
+	(*Selector)(nil),                  // 3: energy.v1.Selector
+	(*ListSeriesRequest)(nil),         // 4: energy.v1.ListSeriesRequest
+	(*ListSeriesResponse)(nil),        // 5: energy.v1.ListSeriesResponse
+	(*Window)(nil),                    // 6: energy.v1.Window
+	(*QueryAggregatesRequest)(nil),    // 7: energy.v1.QueryAggregatesRequest
+	(*Aggregate)(nil),                 // 8: energy.v1.Aggregate
+	(*FlagCount)(nil),                 // 9: energy.v1.FlagCount
+	(*QueryAggregatesResponse)(nil),   // 10: energy.v1.QueryAggregatesResponse
+	(*GetLatestRequest)(nil),          // 11: energy.v1.GetLatestRequest
+	(*GetLatestResponse)(nil),         // 12: energy.v1.GetLatestResponse
+	(*WatchAggregatesRequest)(nil),    // 13: energy.v1.WatchAggregatesRequest
+	(*WatchAggregatesResponse)(nil),   // 14: energy.v1.WatchAggregatesResponse
+	(*GetPipelineStatusRequest)(nil),  // 15: energy.v1.GetPipelineStatusRequest
+	(*StreamStatus)(nil),              // 16: energy.v1.StreamStatus
+	(*StageStatus)(nil),               // 17: energy.v1.StageStatus
+	(*GetPipelineStatusResponse)(nil), // 18: energy.v1.GetPipelineStatusResponse
+	(*QuarantineCount)(nil),           // 19: energy.v1.QuarantineCount
+	(*SeriesKey)(nil),                 // 20: energy.v1.SeriesKey
+	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 22: google.protobuf.Timestamp
+	(*Statistics)(nil),                // 23: energy.v1.Statistics
+	(Quality)(0),                      // 24: energy.v1.Quality
 }
 var file_energy_v1_query_proto_depIdxs = []int32{
-	2,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
-	19, // 1: energy.v1.ListSeriesRequest.after:type_name -> energy.v1.SeriesKey
-	19, // 2: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
+	3,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
+	20, // 1: energy.v1.ListSeriesRequest.after:type_name -> energy.v1.SeriesKey
+	20, // 2: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
 	0,  // 3: energy.v1.ListSeriesResponse.kind:type_name -> energy.v1.Kind
-	20, // 4: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
-	20, // 5: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
+	21, // 4: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
+	21, // 5: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
 	1,  // 6: energy.v1.Window.calendar:type_name -> energy.v1.CalendarUnit
-	2,  // 7: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
-	21, // 8: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
-	21, // 9: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
-	5,  // 10: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
-	21, // 11: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
-	21, // 12: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
-	22, // 13: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
-	21, // 14: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
-	21, // 15: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
-	8,  // 16: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
-	19, // 17: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 18: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 19: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	2,  // 20: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
-	19, // 21: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 22: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
-	21, // 23: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
-	23, // 24: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
-	21, // 25: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
-	2,  // 26: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
-	5,  // 27: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
-	19, // 28: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 29: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
-	7,  // 30: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	20, // 31: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	15, // 32: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	16, // 33: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	18, // 34: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	3,  // 35: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	6,  // 36: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	10, // 37: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	12, // 38: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	14, // 39: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	4,  // 40: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	9,  // 41: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	11, // 42: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	13, // 43: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	17, // 44: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	40, // [40:45] is the sub-list for method output_type
-	35, // [35:40] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	3,  // 7: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
+	22, // 8: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
+	22, // 9: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
+	6,  // 10: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
+	22, // 11: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
+	22, // 12: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
+	23, // 13: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
+	22, // 14: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
+	22, // 15: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
+	2,  // 16: energy.v1.Aggregate.finality:type_name -> energy.v1.Finality
+	22, // 17: energy.v1.Aggregate.closes_at:type_name -> google.protobuf.Timestamp
+	9,  // 18: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
+	20, // 19: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 20: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
+	8,  // 21: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	3,  // 22: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
+	20, // 23: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 24: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
+	22, // 25: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
+	24, // 26: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
+	22, // 27: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
+	3,  // 28: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
+	6,  // 29: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
+	20, // 30: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 31: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
+	8,  // 32: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	21, // 33: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	16, // 34: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	17, // 35: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	19, // 36: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	4,  // 37: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	7,  // 38: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	11, // 39: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	13, // 40: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	15, // 41: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	5,  // 42: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	10, // 43: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	12, // 44: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	14, // 45: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	18, // 46: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	42, // [42:47] is the sub-list for method output_type
+	37, // [37:42] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }
@@ -1787,7 +1875,7 @@ func file_energy_v1_query_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_energy_v1_query_proto_rawDesc), len(file_energy_v1_query_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,

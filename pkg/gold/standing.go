@@ -1,0 +1,171 @@
+package gold
+
+import (
+	"cmp"
+	"container/heap"
+	"slices"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// Standing says since when the winners of a span are what they are. It is a
+// function of the set of versions and of the catalogue's history, and Append
+// makes it that of a union of spans. Times are Unix ns; 0 says that there is
+// none.
+//
+// A version is in force from its receive time on, and no earlier than the
+// catalogue epoch that judged it. The winner of an event time at T is the winner
+// of the versions in force at T. A winner changes when what it says does (value,
+// quality, length, flags), and when it comes or goes: a later epoch that judges
+// the same changes nothing, neither does a revision that repeats the value or a
+// withdrawal of what was never there.
+type Standing struct {
+	// FirstReceived is the least receive time of the versions.
+	FirstReceived int64
+	// Settled is when the last change of a winner came into force.
+	Settled int64
+	// FirstSettled and LastSettled are since when the first and the last winner
+	// of a base row are what they are. A fold of rows has neither.
+	FirstSettled, LastSettled int64
+}
+
+// Stand returns the standing of a normalized set of versions.
+func Stand(h catalog.History, versions []Version) Standing {
+	var (
+		s     Standing
+		found bool
+	)
+	for i := 0; i < len(versions); {
+		j := i
+		for j < len(versions) && versions[j].Time == versions[i].Time {
+			s.receive(versions[j].Stamp.Received)
+			j++
+		}
+		at, present := settled(h, versions[i:j])
+		s.Settled = max(s.Settled, at)
+		if !found {
+			s.FirstSettled = max(s.FirstSettled, at)
+		}
+		if present {
+			found, s.LastSettled = true, 0
+		}
+		s.LastSettled = max(s.LastSettled, at)
+		i = j
+	}
+	return s
+}
+
+func (s *Standing) receive(at int64) {
+	if s.FirstReceived == 0 || at != 0 && at < s.FirstReceived {
+		s.FirstReceived = at
+	}
+}
+
+// Append makes s the standing of its span and another.
+func (s *Standing) Append(other *Standing) {
+	s.receive(other.FirstReceived)
+	s.Settled = max(s.Settled, other.Settled)
+}
+
+// countBefore returns how many versions, in time order, come before t.
+func countBefore(versions []Version, t int64) int {
+	n, _ := slices.BinarySearchFunc(versions, t, func(v Version, t int64) int { return cmp.Compare(v.Time, t) })
+	return n
+}
+
+// inForce returns since when a version is in force.
+func inForce(h catalog.History, v *Version) int64 {
+	return max(v.Stamp.Received, h.Since(v.Epoch))
+}
+
+// settled returns since when the winner among the versions of one event time is
+// what it is, 0 when there never was one, and whether there is one.
+func settled(h catalog.History, same []Version) (at int64, present bool) {
+	if len(same) == 1 {
+		if !counts(&same[0]) {
+			return 0, false
+		}
+		return inForce(h, &same[0]), true
+	}
+	order := make([]*Version, len(same))
+	for i := range same {
+		order[i] = &same[i]
+	}
+	slices.SortFunc(order, func(v, w *Version) int { return cmp.Compare(inForce(h, v), inForce(h, w)) })
+	var (
+		past = contest{judged: make(map[reading.Stamp]*Version, len(same))}
+		last *Version
+	)
+	for i, v := range order {
+		past.judge(v)
+		if i+1 < len(order) && inForce(h, order[i+1]) == inForce(h, v) {
+			continue // they come into force together
+		}
+		if w := past.winner(); !sameWinner(w, last) {
+			at, last = inForce(h, v), w
+		}
+	}
+	return at, last != nil
+}
+
+// counts reports whether a version that wins is there.
+func counts(v *Version) bool { return !v.Rejected && v.Quality != reading.Withdrawn }
+
+// sameWinner reports whether two winners, nil for none, say the same.
+func sameWinner(v, w *Version) bool {
+	if v == nil || w == nil {
+		return v == w
+	}
+	a, b := *v, *w
+	a.Stamp, a.Revision, a.Epoch, a.Waived = b.Stamp, b.Revision, b.Epoch, b.Waived
+	return Compare(&a, &b) == 0
+}
+
+// contest is the versions of one event time that are in force so far.
+type contest struct {
+	judged     map[reading.Stamp]*Version // the judgement that counts of each stamp
+	candidates candidates                 // with judgements that no longer count
+}
+
+// judge takes in a version.
+func (c *contest) judge(v *Version) {
+	if old, ok := c.judged[v.Stamp]; ok && compareJudgements(v, old) < 0 {
+		return
+	}
+	c.judged[v.Stamp] = v
+	if !v.Rejected {
+		heap.Push(&c.candidates, v)
+	}
+}
+
+// winner returns the version that is there, nil when none is.
+func (c *contest) winner() *Version {
+	for len(c.candidates) > 0 {
+		best := c.candidates[0]
+		if c.judged[best.Stamp] != best {
+			heap.Pop(&c.candidates)
+			continue
+		}
+		if !counts(best) {
+			return nil
+		}
+		return best
+	}
+	return nil
+}
+
+// candidates is a heap with the greatest version on top.
+type candidates []*Version
+
+func (c candidates) Len() int           { return len(c) }
+func (c candidates) Less(i, j int) bool { return outranks(c[i], c[j]) }
+func (c candidates) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
+func (c *candidates) Push(v any)        { *c = append(*c, v.(*Version)) }
+
+func (c *candidates) Pop() any {
+	last := len(*c) - 1
+	v := (*c)[last]
+	*c = (*c)[:last]
+	return v
+}

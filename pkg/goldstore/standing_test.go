@@ -1,0 +1,115 @@
+package goldstore
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/reading"
+)
+
+// standings returns the standings of all rows in order.
+func standings(t *testing.T, s *Store) (all []gold.Standing) {
+	t.Helper()
+	read(t, s, func(tx *ReadTx) {
+		err := tx.Rows(t.Context(), seriesIDs(t, tx), sunday, sunday+int64(24*time.Hour), func(r *StatsRow) error {
+			all = append(all, r.Standing)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	return all
+}
+
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	c := defaultCatalog(t, 1)
+
+	// A row of before migration 10 has the versions and no standing.
+	t.Run("IsComputedWhereAnEarlierBuildLeftNone", func(t *testing.T) {
+		t.Parallel()
+		for _, tt := range []struct {
+			name     string
+			versions []gold.Version
+		}{
+			{"by a repetition", []gold.Version{version(time.Minute, 1, 1)}},
+			{"by a new reading", []gold.Version{version(3*time.Minute, 3, 3)}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				old := groups(c, register, version(time.Minute, 1, 1), version(2*time.Minute, 2, 2))
+				flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: old})
+				exec(t, s, "UPDATE gold.base SET first_received_ns = 0, settled_ns = 0, first_settled_ns = 0, last_settled_ns = 0")
+				w := s.NewWriter(0, c, WriterConfig{})
+				flush(t, w, Flush{Groups: groups(c, register, tt.versions...)})
+				got := content(t, s)
+
+				fresh := open(t)
+				flush(t, fresh.NewWriter(0, c, WriterConfig{}),
+					Flush{Groups: groups(c, register, append(tt.versions, old[0].Versions...)...)})
+				if diff := cmp.Diff(content(t, fresh), got); diff != "" {
+					t.Errorf("-fresh +upgraded:\n%s", diff)
+				}
+				if again := flush(t, w, Flush{Groups: groups(c, register, tt.versions...)}); again.Unchanged != 1 {
+					t.Errorf("computed again: %+v", again)
+				}
+			})
+		}
+	})
+
+	t.Run("OfANeighbourKnowsWhatWasTakenBackBeforeIt", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		gone := version(time.Hour, 2, 2)
+		gone.Quality, gone.Stamp.Received = reading.Withdrawn, sunday+int64(100*time.Hour)
+		w := s.NewWriter(0, c, WriterConfig{})
+		flush(t, w, Flush{Groups: groups(c, register,
+			version(0, 1, 1), version(time.Hour, 2, 2), gone, version(2*time.Hour, 3, 3))})
+		read(t, s, func(tx *ReadTx) {
+			id := seriesIDs(t, tx)[0]
+			for _, tt := range []struct {
+				name string
+				find func(func(*Neighbour) error) error
+				want int64
+			}{
+				{"before, with the row between", func(fn func(*Neighbour) error) error {
+					return tx.LastBefore(t.Context(), id, sunday+int64(2*time.Hour), fn)
+				}, gone.Stamp.Received},
+				{"before, without", func(fn func(*Neighbour) error) error {
+					return tx.LastBefore(t.Context(), id, sunday+int64(time.Hour), fn)
+				}, 0},
+				{"behind, with", func(fn func(*Neighbour) error) error {
+					return tx.FirstFrom(t.Context(), id, sunday+int64(time.Hour), fn)
+				}, gone.Stamp.Received},
+				{"behind, without", func(fn func(*Neighbour) error) error {
+					return tx.FirstFrom(t.Context(), id, sunday+int64(2*time.Hour), fn)
+				}, 0},
+			} {
+				found := false
+				err := tt.find(func(n *Neighbour) error {
+					found = true
+					if n.Emptied != tt.want {
+						t.Errorf("%s: emptied at %d, want %d", tt.name, n.Emptied, tt.want)
+					}
+					return nil
+				})
+				if err != nil || !found {
+					t.Errorf("%s: found %t, %v", tt.name, found, err)
+				}
+			}
+		})
+		// The row that was emptied says when that was, and has no ends.
+		want := gold.Standing{
+			FirstReceived: version(time.Hour, 2, 2).Stamp.Received, Settled: gone.Stamp.Received,
+			FirstSettled: gone.Stamp.Received, LastSettled: gone.Stamp.Received,
+		}
+		if diff := cmp.Diff(want, standings(t, s)[1]); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+	})
+}
