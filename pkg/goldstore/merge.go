@@ -71,7 +71,7 @@ func (it *item) merge(c *catalog.Catalog) error {
 	return nil
 }
 
-// stands reports whether the row has its standing: rows of before migration 10
+// stands reports whether the row has its standing: rows of before migration 14
 // have none. Received is never 0.
 func (r *row) stands() bool { return len(r.versions) == 0 || r.standing.FirstReceived != 0 }
 

@@ -29,7 +29,7 @@ func TestStanding(t *testing.T) {
 	t.Parallel()
 	c := defaultCatalog(t, 1)
 
-	// A row of before migration 10 has the versions and no standing.
+	// A row of before migration 14 has the versions and no standing.
 	t.Run("IsComputedWhereAnEarlierBuildLeftNone", func(t *testing.T) {
 		t.Parallel()
 		for _, tt := range []struct {
