@@ -61,7 +61,7 @@ func formats() map[string]func(t *testing.T, facts []fact) []broker.Message {
 			records := make([]string, len(facts))
 			for i, f := range facts {
 				records[i] = fmt.Sprintf(`{"n":%q,"u":%q,"t":%d.%09d,"v":%s}`, f.Entity+"/"+f.Metric, f.Unit,
-					f.time.Unix(), f.time.Nanosecond(), number(f.Value))
+					f.time.Unix(), f.time.Nanosecond(), digits(f.Value))
 			}
 			return []broker.Message{message("application/senml+json", []byte("["+strings.Join(records, ",")+"]"))}
 		},
@@ -78,7 +78,7 @@ func formats() map[string]func(t *testing.T, facts []fact) []broker.Message {
 		"CSV": func(t *testing.T, facts []fact) []broker.Message {
 			text := "at,entity,metric,value,unit\n"
 			for _, f := range facts {
-				text += strings.Join([]string{f.At, f.Entity, f.Metric, number(f.Value), f.Unit}, ",") + "\n"
+				text += strings.Join([]string{f.At, f.Entity, f.Metric, digits(f.Value), f.Unit}, ",") + "\n"
 			}
 			return published(t, "f.csv", []byte(text), "rfc3339")
 		},
@@ -107,7 +107,7 @@ func message(contentType string, payload []byte) broker.Message {
 	return broker.Message{Header: nats.Header{"Content-Type": []string{contentType}}, Data: payload}
 }
 
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+func digits(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
 
 func objects(facts []fact) []string {
 	texts := make([]string, len(facts))
