@@ -83,6 +83,60 @@ func sameJetStream(js jetstream.JetStream, opts ...jetstream.JetStreamOpt) (jets
 	}
 }
 
+// Sent is a message that awaits its confirmation.
+type Sent struct {
+	p      *Publisher
+	m      *nats.Msg
+	future jetstream.PubAckFuture
+}
+
+// Send publishes a message as soon as there is room for it, and does not wait for
+// the confirmation: [Sent.Wait] does, and must be called once, since the message
+// takes room until then. Send waits for that room, so a caller that holds messages
+// whose Wait nobody else calls must not Send another.
+//
+// An error is a *[PublishError]. If ctx ended, or by [IsRefusal], the message was
+// not sent.
+func (p *Publisher) Send(ctx context.Context, m *nats.Msg) (Sent, error) {
+	if err := p.inFlight.Acquire(ctx, p.weight(m)); err != nil {
+		return Sent{}, &PublishError{Subject: m.Subject, Err: err}
+	}
+	return p.start(m)
+}
+
+// start sends a message whose room is taken; without success it gives the room back.
+func (p *Publisher) start(m *nats.Msg) (Sent, error) {
+	future, err := p.js.PublishMsgAsync(m)
+	if err != nil {
+		p.inFlight.Release(p.weight(m))
+		return Sent{}, &PublishError{Subject: m.Subject, Err: classify(err)}
+	}
+	return Sent{p: p, m: m, future: future}, nil
+}
+
+// Wait waits for the confirmation. When ctx has ended it does not wait, but still
+// takes what is there. After an error, a *[PublishError], the message may be stored
+// all the same unless [IsRefusal].
+func (f Sent) Wait(ctx context.Context) (Ack, error) {
+	defer f.p.inFlight.Release(f.p.weight(f.m))
+	ok, failed := f.future.Ok(), f.future.Err()
+	select {
+	case ack := <-ok:
+		return Ack{Stream: ack.Stream, Sequence: ack.Sequence}, nil
+	case err := <-failed:
+		return Ack{}, &PublishError{Subject: f.m.Subject, Err: classify(err)}
+	default:
+	}
+	select {
+	case ack := <-ok:
+		return Ack{Stream: ack.Stream, Sequence: ack.Sequence}, nil
+	case err := <-failed:
+		return Ack{}, &PublishError{Subject: f.m.Subject, Err: classify(err)}
+	case <-ctx.Done():
+		return Ack{}, &PublishError{Subject: f.m.Subject, Err: ctx.Err()}
+	}
+}
+
 // PublishAll publishes msgs in order and returns when JetStream has confirmed
 // all, or when nothing more is to be expected. acks[i] belongs to msgs[i]; after
 // an error the Sequence of a message that was not confirmed is 0. Such a message
@@ -91,7 +145,7 @@ func sameJetStream(js jetstream.JetStream, opts ...jetstream.JetStreamOpt) (jets
 //
 // An error is a *[PublishError], or ctx's. Ask [IsRetryable].
 func (p *Publisher) PublishAll(ctx context.Context, msgs []*nats.Msg) ([]Ack, error) {
-	f := flight{p: p, msgs: msgs, acks: make([]Ack, len(msgs)), futures: make([]jetstream.PubAckFuture, len(msgs))}
+	f := flight{p: p, msgs: msgs, acks: make([]Ack, len(msgs)), pending: make([]Sent, len(msgs))}
 	for f.sent < len(msgs) && f.err == nil {
 		f.send(ctx)
 	}
@@ -106,7 +160,7 @@ type flight struct {
 	p       *Publisher
 	msgs    []*nats.Msg
 	acks    []Ack
-	futures []jetstream.PubAckFuture
+	pending []Sent
 	sent    int
 	done    int
 	err     error
@@ -116,62 +170,44 @@ type flight struct {
 // only while it holds none, so two callers never wait for each other.
 func (f *flight) send(ctx context.Context) {
 	m := f.msgs[f.sent]
-	weight := f.p.weight(m)
-	for !f.p.inFlight.TryAcquire(weight) {
-		if f.done < f.sent {
-			f.harvest(ctx)
-			if f.err != nil {
-				return
-			}
-			continue
-		}
-		if err := f.p.inFlight.Acquire(ctx, weight); err != nil {
-			f.fail(m.Subject, err)
+	for !f.p.inFlight.TryAcquire(f.p.weight(m)) {
+		if f.done == f.sent {
+			f.sentOne(f.p.Send(ctx, m))
 			return
 		}
-		break
+		if f.harvest(ctx); f.err != nil {
+			return
+		}
 	}
-	future, err := f.p.js.PublishMsgAsync(m)
+	f.sentOne(f.p.start(m))
+}
+
+// sentOne notes what became of sending the next message.
+func (f *flight) sentOne(sent Sent, err error) {
 	if err != nil {
-		f.p.inFlight.Release(weight)
-		f.fail(m.Subject, err)
+		f.fail(err)
 		return
 	}
-	f.futures[f.sent] = future
+	f.pending[f.sent] = sent
 	f.sent++
 }
 
-// harvest waits for the oldest unconfirmed message. When ctx has ended it does
-// not wait, but still takes what is there.
+// harvest waits for the oldest unconfirmed message.
 func (f *flight) harvest(ctx context.Context) {
 	i := f.done
 	f.done++
-	defer f.p.inFlight.Release(f.p.weight(f.msgs[i]))
-	ok, failed := f.futures[i].Ok(), f.futures[i].Err()
-	f.futures[i] = nil
-	select {
-	case ack := <-ok:
-		f.acks[i] = Ack{Stream: ack.Stream, Sequence: ack.Sequence}
+	ack, err := f.pending[i].Wait(ctx)
+	f.pending[i] = Sent{}
+	if err != nil {
+		f.fail(err)
 		return
-	case err := <-failed:
-		f.fail(f.msgs[i].Subject, err)
-		return
-	default:
 	}
-	select {
-	case ack := <-ok:
-		f.acks[i] = Ack{Stream: ack.Stream, Sequence: ack.Sequence}
-	case err := <-failed:
-		f.fail(f.msgs[i].Subject, err)
-	case <-ctx.Done():
-		f.fail(f.msgs[i].Subject, ctx.Err())
-	}
+	f.acks[i] = ack
 }
 
 // fail keeps the first error, but a permanent one before any other: it decides
 // what the caller has to do.
-func (f *flight) fail(subject string, err error) {
-	err = &PublishError{Subject: subject, Err: classify(err)}
+func (f *flight) fail(err error) {
 	if f.err == nil || IsRetryable(f.err) && !IsRetryable(err) {
 		f.err = err
 	}

@@ -70,6 +70,26 @@ func classify(err error) error {
 	return err
 }
 
+// IsRefusal reports whether an error of a publish tells that the message is not
+// stored: the broker said so, or it never left. Any other leaves that open.
+func IsRefusal(err error) bool {
+	if _, ok := errors.AsType[*jetstream.APIError](err); ok {
+		return true
+	}
+	for _, refusal := range []error{
+		jetstream.ErrNoStreamResponse, ErrTooLarge,
+		// nats.go checks these before it writes anything.
+		nats.ErrConnectionClosed, nats.ErrConnectionDraining, nats.ErrReconnectBufExceeded, nats.ErrBadSubject,
+		nats.ErrInvalidMsg, nats.ErrHeadersNotSupported, jetstream.ErrAsyncPublishReplySubjectSet,
+		jetstream.ErrTooManyStalledMsgs,
+	} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
+}
+
 // IsRetryable reports whether the same call may succeed later. It is false for
 // nil, for a cancelled context, and for what the broker will refuse again. What
 // is not known is retryable: a retry changes nothing in the result.

@@ -62,6 +62,39 @@ func TestPublisher(t *testing.T) {
 		publish(t, js, numbered("bronze.0", 1, 50_000, 0))
 	})
 
+	t.Run("TellsOfEachMessageThatIsSentAlone", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		ctx := testContext(t)
+		p := publisher(t, js)
+		stored, err := p.Send(ctx, numbered("bronze.0", 1, 1, 10)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost, err := p.Send(ctx, numbered("nowhere", 1, 1, 10)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ack, err := stored.Wait(ctx); err != nil || ack != (broker.Ack{Stream: "BRONZE", Sequence: 1}) {
+			t.Errorf("%v, %v", ack, err)
+		}
+		if _, err := lost.Wait(ctx); !errors.Is(err, jetstream.ErrNoStreamResponse) || !broker.IsRefusal(err) {
+			t.Error(err)
+		}
+		if _, err := js.Conn().SubscribeSync("nowhere"); err != nil { // takes it and answers nothing
+			t.Fatal(err)
+		}
+		silent, err := p.Send(ctx, numbered("nowhere", 1, 1, 10)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := silent.Wait(ended); !errors.Is(err, context.Canceled) || broker.IsRefusal(err) {
+			t.Error(err)
+		}
+	})
+
 	t.Run("SaysThatAStreamIsFull", func(t *testing.T) {
 		t.Parallel()
 		js, _ := provisioned(t, func(top *broker.Topology) { top.Limits.Silver = 100 << 10 })

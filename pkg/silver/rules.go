@@ -1,6 +1,7 @@
 package silver
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -84,6 +85,20 @@ func apply(rules []rule, s *subject, waived reading.Rules) (flags, refused readi
 		}
 	}
 	return flags, refused, details
+}
+
+// Hopeless says why no catalogue and no waiver would let a reading pass, and what
+// mends it; nil when nothing is known against it. A producer can tell so before it
+// sends.
+func Hopeless(r *reading.Reading) error {
+	s := subject{entityID: r.EntityID, metric: r.Metric, unit: r.Unit, reading: *r, value: r.Value, exchange: r.ExchangeStart}
+	var faults []error
+	for _, check := range [...]func(*subject) (outcome, string){missingEntity, badIdentifier, nonFiniteValue} {
+		if decided, detail := check(&s); decided == refuse {
+			faults = append(faults, errors.New(detail))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 func missingEntity(s *subject) (outcome, string) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
@@ -155,6 +157,42 @@ func TestWaivers(t *testing.T) {
 	if j.Accepted() {
 		t.Error("NaN can be waived")
 	}
+}
+
+// TestHopelessIsRefused holds what a producer is told before it sends against the
+// judge, with everything waived.
+func TestHopelessIsRefused(t *testing.T) {
+	t.Parallel()
+	names := rapid.SampledFrom([]string{"", "m", " m", "voltage", "\x00", "\xff", strings.Repeat("x", 257), "é", "kW"})
+	values := rapid.SampledFrom([]float64{0, -5, 1e308, math.NaN(), math.Inf(1), math.Inf(-1)})
+	rapid.Check(t, func(rt *rapid.T) {
+		r := reading.Reading{
+			EntityID: names.Draw(rt, "entity"), Metric: names.Draw(rt, "metric"), Unit: names.Draw(rt, "unit"),
+			Value: values.Draw(rt, "value"), Time: received.UnixNano(),
+			Exchange: true, ExchangeStart: values.Draw(rt, "start"),
+		}
+		hopeless := silver.Hopeless(&r)
+		j := judge(t, r, ^reading.Rules(0))
+		if hopeless != nil && j.Accepted() {
+			rt.Errorf("%+v is accepted and said to be hopeless: %v", r, hopeless)
+		}
+		const always = 1<<reading.MissingEntity | 1<<reading.BadIdentifier
+		if hopeless == nil && j.Refused&always != 0 {
+			rt.Errorf("%+v is refused by %v and not said to be hopeless", r, j.Refused)
+		}
+		for text := range strings.Lines(errorText(hopeless)) {
+			if !strings.Contains(j.Detail, strings.TrimSpace(text)) {
+				rt.Errorf("the producer is told %q, the operator %q", text, j.Detail)
+			}
+		}
+	})
+}
+
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 func TestBothIndicesOfAnExchangeAreConverted(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/energy-platform/energy/pkg/producer"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/publish"
 )
@@ -145,7 +146,7 @@ func TestSameReadingsSameValues(t *testing.T) {
 	plain.household(t, nil)
 	seed := uint64(7)
 	mixed.household(t, func(o *publish.Options) {
-		o.Shuffle, o.Duplicate, o.BatchSize, o.Format = &seed, 0.1, 37, publish.Protobuf
+		o.Shuffle, o.Duplicate, o.BatchSize, o.Format = &seed, 0.1, 37, producer.Protobuf
 	})
 	mixed.household(t, func(o *publish.Options) {
 		other := seed + 1

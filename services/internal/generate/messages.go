@@ -10,13 +10,11 @@ package generate
 import (
 	"fmt"
 	"iter"
-	"math"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/energy-platform/energy/pkg/bronze"
 	"github.com/energy-platform/energy/pkg/fleet"
-	"github.com/energy-platform/energy/pkg/reading"
 )
 
 // Format is how messages are written.
@@ -38,9 +36,6 @@ func ParseFormat(name string) (Format, error) {
 	}
 	return JSON, fmt.Errorf("format %q is not known; use json or protobuf", name)
 }
-
-// typeBatch is the content type of messages in Protobuf.
-const typeBatch = fleet.TypeProtobuf + "; proto=energy.v1.ReadingBatch"
 
 // Message is what a producer publishes at once.
 type Message struct {
@@ -95,7 +90,7 @@ func (p *packer) add(d *fleet.Delivery) {
 	}
 	p.count++
 	if p.format == Protobuf {
-		p.one = appendProto(p.one[:0], &d.Reading)
+		p.one = bronze.AppendProtobuf(p.one[:0], &d.Reading)
 		p.payload = protowire.AppendTag(p.payload, 1, protowire.BytesType)
 		p.payload = protowire.AppendBytes(p.payload, p.one)
 		return
@@ -109,56 +104,11 @@ func (p *packer) add(d *fleet.Delivery) {
 
 // take returns the message and begins another.
 func (p *packer) take() Message {
-	m := Message{ContentType: typeBatch, Payload: p.payload, Deliveries: p.count}
+	m := Message{ContentType: bronze.TypeProtobufBatch, Payload: p.payload, Deliveries: p.count}
 	if p.format == JSON {
 		m.ContentType = fleet.TypeJSON
 		m.Payload = append(m.Payload, ']')
 	}
 	p.last, p.payload, p.count = len(m.Payload), nil, 0
 	return m
-}
-
-// appendProto appends a reading as an energy.v1.Reading.
-func appendProto(b []byte, r *reading.Reading) []byte {
-	const entity, metric, at, value, unit, quality, revision, length = 1, 2, 3, 4, 5, 6, 7, 8
-	b = appendText(b, entity, r.EntityID)
-	b = appendText(b, metric, r.Metric)
-	b = appendSpan(b, at, r.Time)
-	b = protowire.AppendTag(b, value, protowire.Fixed64Type)
-	b = protowire.AppendFixed64(b, math.Float64bits(r.Value))
-	b = appendText(b, unit, r.Unit)
-	b = appendNumber(b, quality, uint64(r.Quality))
-	b = appendNumber(b, revision, r.Revision)
-	if r.Length != 0 {
-		b = appendSpan(b, length, int64(r.Length))
-	}
-	return b
-}
-
-func appendText(b []byte, field protowire.Number, text string) []byte {
-	if text == "" {
-		return b
-	}
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), text)
-}
-
-func appendNumber(b []byte, field protowire.Number, n uint64) []byte {
-	if n == 0 {
-		return b
-	}
-	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), n)
-}
-
-// appendSpan appends ns, not negative, as a Timestamp or Duration.
-func appendSpan(b []byte, field protowire.Number, ns int64) []byte {
-	const seconds, nanos = 1, 2
-	s, rest := uint64(ns/int64(time.Second)), uint64(ns%int64(time.Second))
-	size := 0
-	for _, n := range [...]uint64{s, rest} {
-		if n != 0 {
-			size += 1 + protowire.SizeVarint(n)
-		}
-	}
-	b = protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(size))
-	return appendNumber(appendNumber(b, seconds, s), nanos, rest)
 }

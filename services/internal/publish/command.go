@@ -8,6 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/energy-platform/energy/pkg/producer"
 )
 
 const help = `Publish the readings of files and wait until every one is acknowledged.
@@ -146,7 +148,7 @@ func (f *flags) complete(c *cobra.Command, args []string) (Options, error) {
 	o.Files, o.Stdin, o.URL = args, c.InOrStdin(), f.server
 	var err, formatErr error
 	o.Mapping, err = f.mapping.complete(c.Flags())
-	o.Format, formatErr = ParseFormat(f.format)
+	o.Format, formatErr = producer.ParseFormat(f.format)
 	if f.creds != "" {
 		o.NATS = append(o.NATS, nats.UserCredentials(f.creds))
 	}

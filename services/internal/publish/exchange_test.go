@@ -7,6 +7,7 @@ import (
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
+	"github.com/energy-platform/energy/pkg/producer"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -48,7 +49,7 @@ func TestAnExchangeOfTheMeterIsPublished(t *testing.T) {
 		"CSV with a record":    {file(t, "e.csv", exchangeCSV), csv, 30, 1, 8},
 		"CSV without a record": {file(t, "u.csv", exchangeCSV), unrecorded, 25, 1, 8},
 	} {
-		for _, format := range []publish.Format{publish.JSON, publish.Protobuf} {
+		for _, format := range []producer.Format{producer.JSON, producer.Protobuf} {
 			nc := natstest.Connect(t, natstest.Server(t))
 			stream := provision(t, nc, -1)
 			options := publish.Options{Conn: nc, Files: []string{c.file}, Mapping: c.mapping, Format: format}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+
+	"github.com/energy-platform/energy/pkg/bronze"
 )
 
 // Preview writes the first n readings of the files to w, one JSON object a line
@@ -34,7 +36,7 @@ func Preview(ctx context.Context, o Options, w io.Writer, n int) (receipt Receip
 			if !receipt.note(e) {
 				continue
 			}
-			line = append(appendJSON(line[:0], &e.reading), '\n')
+			line = append(bronze.AppendJSON(line[:0], &e.reading), '\n')
 			if _, err := out.Write(line); err != nil {
 				return receipt, err
 			}

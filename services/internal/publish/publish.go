@@ -8,26 +8,24 @@
 // reading may be stored twice; that changes nothing in gold, and publishing a
 // whole file again is as harmless.
 //
-// Messages leave in the order of the file; one that is sent again arrives behind
-// its successors. Where one file holds different contents for one identity,
-// revisions have to tell which counts.
-//
-// Memory is bounded by the bytes in flight (8 MiB) and the rows read ahead,
-// except when the readings are shuffled: then all are held.
+// Sending is package producer's part, with its promises on order and memory. When
+// the readings are shuffled all of them are held, else only the rows read ahead.
 package publish
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/producer"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/source"
 )
@@ -36,8 +34,8 @@ import (
 const (
 	DefaultURL       = nats.DefaultURL
 	DefaultSubject   = "readings.publish"
-	DefaultBatchSize = 500
-	DefaultTimeout   = 30 * time.Second
+	DefaultBatchSize = producer.DefaultMaxReadings
+	DefaultTimeout   = producer.DefaultTimeout
 )
 
 // ErrBadRows says that rows were left out. Everything else was published.
@@ -56,10 +54,10 @@ type Options struct {
 	URL  string // empty is DefaultURL
 	NATS []nats.Option
 
-	Subject   string // empty is DefaultSubject
-	Format    Format
-	BatchSize int           // readings a message, 0 is DefaultBatchSize; 1 publishes bare readings
-	Timeout   time.Duration // how long a message may stay unacknowledged; 0 is DefaultTimeout
+	Subject   string          // empty is DefaultSubject
+	Format    producer.Format // 0 is JSON
+	BatchSize int             // readings a message, 0 is DefaultBatchSize; 1 publishes bare readings
+	Timeout   time.Duration   // how long a message may stay unacknowledged; 0 is DefaultTimeout
 
 	// Duplicate is the fraction of readings that is published twice, and Shuffle
 	// the seed of a random order of all of them: for tests of pipelines.
@@ -78,6 +76,7 @@ func (o *Options) setDefaults() {
 	if o.Subject == "" {
 		o.Subject = DefaultSubject
 	}
+	o.Format = cmp.Or(o.Format, producer.JSON)
 	if o.BatchSize == 0 {
 		o.BatchSize = DefaultBatchSize
 	}
@@ -106,8 +105,8 @@ func (o *Options) check() error {
 	if err := o.Mapping.Validate(); err != nil {
 		faults = append(faults, fmt.Errorf("mapping: %w", err))
 	}
-	if !strings.HasPrefix(o.Subject, "readings.") || strings.ContainsAny(o.Subject, "*> \t") {
-		faults = append(faults, fmt.Errorf("subject %q must be readings. and more, without wildcards", o.Subject))
+	if err := producer.CheckSubject(o.Subject); err != nil {
+		faults = append(faults, err)
 	}
 	if o.BatchSize < 1 {
 		faults = append(faults, fmt.Errorf("batch size %d must be at least 1", o.BatchSize))
@@ -153,7 +152,7 @@ func Run(ctx context.Context, o Options) (Receipt, error) {
 	}
 	defer disconnect()
 	start := time.Now()
-	s, err := newSink(nc, &o, &receipt)
+	s, err := newSink(nc, &o)
 	if err != nil {
 		return receipt, err
 	}
@@ -162,41 +161,27 @@ func Run(ctx context.Context, o Options) (Receipt, error) {
 		return receipt, err
 	}
 	r := &run{
-		options: &o, feed: feed, sink: s, receipt: &receipt,
+		feed: feed, sink: s, receipt: &receipt,
 		meter:   newMeter(o.Progress, isTerminal(o.Progress), feed.total),
-		encoder: newEncoder(o.Format, o.BatchSize, sizeLimit(nc)),
 		disturb: newDisturbance(o.Duplicate, o.Shuffle),
 	}
-	err = r.all(ctx)
+	err = s.run(ctx, r.pump)
 	feed.stop()
+	s.addTo(&receipt)
 	r.meter.finish(feed, receipt.Acknowledged)
 	receipt.Duration = time.Since(start)
-	return receipt, errors.Join(err, receipt.badRows())
+	return receipt, errors.Join(err, r.failed, receipt.badRows())
 }
 
 // run is one Run at work.
 type run struct {
-	options *Options
 	feed    *feed
 	sink    *sink
-	encoder *encoder
 	disturb *disturbance
 	meter   *meter
 	receipt *Receipt
-	failed  error // a file could not be read on
-}
-
-// all publishes what the feed yields. What the sink has in flight when it fails,
-// or when ctx ends, is still asked for.
-func (r *run) all(ctx context.Context) error {
-	err := r.pump(ctx)
-	if err == nil {
-		err = r.sink.drain(ctx)
-	}
-	if err != nil {
-		r.sink.abandon(ctx)
-	}
-	return errors.Join(err, r.failed)
+	held    []reading.Reading // that are handed over together
+	failed  error             // a file could not be read on
 }
 
 // linger is how long a batch waits for more readings on standard input.
@@ -205,17 +190,17 @@ const linger = time.Second
 // pump moves readings from the feed to the sink until either ends. What was read
 // before a file failed is published.
 func (r *run) pump(ctx context.Context) error {
-	idle := time.NewTimer(linger)
-	defer idle.Stop()
 	for {
-		idle.Reset(linger)
+		if len(r.feed.entries) == 0 && r.feed.live.Load() { // what is here must not wait for what is not
+			if err := r.flush(ctx); err != nil {
+				return err
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-idle.C:
-			if err := r.flushIdle(ctx); err != nil {
-				return err
-			}
+		case err := <-r.sink.failed:
+			return err
 		case e, ok := <-r.feed.entries:
 			if !ok {
 				return r.finish(ctx)
@@ -238,33 +223,27 @@ func (r *run) take(ctx context.Context, e entry) error {
 	return r.disturb.take(e.reading, func(rd reading.Reading) error { return r.send(ctx, rd) })
 }
 
-// send adds a reading to the batch and publishes the batch when it is full.
+// together is how many readings are handed over at once: it spares a receipt for each.
+const together = 256
+
+// send hands readings over, many at once.
 func (r *run) send(ctx context.Context, rd reading.Reading) error {
-	full, err := r.encoder.add(&rd)
-	if err != nil {
-		r.receipt.addBad(err)
+	r.held = append(r.held, rd)
+	if len(r.held) < together {
 		return nil
 	}
-	return r.publish(ctx, full)
+	return r.flush(ctx)
 }
 
-func (r *run) publish(ctx context.Context, b batch) error {
-	if b.readings == 0 {
+// flush hands over what send has held back.
+func (r *run) flush(ctx context.Context) error {
+	if len(r.held) == 0 {
 		return nil
 	}
-	r.meter.tick(r.feed, r.receipt.Acknowledged)
-	return r.sink.publish(ctx, b)
-}
-
-// flushIdle publishes what a slow writer on standard input has written so far.
-func (r *run) flushIdle(ctx context.Context) error {
-	if !r.feed.live.Load() {
-		return nil // a slow disk
-	}
-	if err := r.publish(ctx, r.encoder.flush()); err != nil {
-		return err
-	}
-	return r.sink.drain(ctx)
+	r.meter.tick(r.feed, r.sink.producer.Stats().Stored)
+	err := r.sink.publish(ctx, r.held)
+	r.held = r.held[:0]
+	return err
 }
 
 // finish publishes what is held back.
@@ -273,5 +252,14 @@ func (r *run) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return r.publish(ctx, r.encoder.flush())
+	return r.flush(ctx)
+}
+
+// patience is how long a batch waits for more readings. Only standard input can be
+// slow; files are to give the same messages each time.
+func (o *Options) patience() time.Duration {
+	if slices.Contains(o.Files, source.Stdin) {
+		return linger
+	}
+	return time.Hour
 }

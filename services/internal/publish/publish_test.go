@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
+	"github.com/energy-platform/energy/pkg/producer"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/publish"
 	"github.com/energy-platform/energy/services/internal/source"
@@ -32,7 +33,7 @@ func TestRun(t *testing.T) {
 	t.Run("PublishesTheHouseholdExactly", func(t *testing.T) {
 		t.Parallel()
 		m, want := householdReadings(t)
-		for name, format := range map[string]publish.Format{"json": publish.JSON, "protobuf": publish.Protobuf} {
+		for name, format := range map[string]producer.Format{"json": producer.JSON, "protobuf": producer.Protobuf} {
 			t.Run(name, func(t *testing.T) {
 				nc := natstest.Connect(t, natstest.Server(t))
 				stream := provision(t, nc, -1)
@@ -62,7 +63,7 @@ func TestRun(t *testing.T) {
 		want := []reading.Reading{{EntityID: `é"`, Metric: "m",
 			Time:  time.Date(2026, 1, 31, 11, 0, 0, 1, time.UTC).UnixNano(),
 			Value: 1e-7, Unit: "kWh", Quality: reading.Corrected, Revision: 1<<64 - 1, Length: 15 * time.Minute}}
-		for _, format := range []publish.Format{publish.JSON, publish.Protobuf} {
+		for _, format := range []producer.Format{producer.JSON, producer.Protobuf} {
 			nc := natstest.Connect(t, natstest.Server(t))
 			stream := provision(t, nc, -1)
 			_, err := publish.Run(t.Context(), publish.Options{Conn: nc, Files: []string{path}, Format: format, BatchSize: 1})
@@ -73,7 +74,7 @@ func TestRun(t *testing.T) {
 			if diff := cmp.Diff(want, decode(t, msgs)); diff != "" {
 				t.Error(diff)
 			}
-			if format == publish.JSON && msgs[0].Data[0] != '{' {
+			if format == producer.JSON && msgs[0].Data[0] != '{' {
 				t.Errorf("the message is %s", msgs[0].Data)
 			}
 		}

@@ -102,9 +102,8 @@ func (r *Receipt) badRows() error {
 	return fmt.Errorf("%w: %d", ErrBadRows, r.Bad)
 }
 
-// acknowledge notes that JetStream has stored a message.
-func (r *Receipt) acknowledge(readings int, stream string, sequence uint64) {
-	r.Acknowledged += int64(readings)
+// acknowledge notes where JetStream has stored a reading.
+func (r *Receipt) acknowledge(stream string, sequence uint64) {
 	if r.Stream == "" {
 		r.Stream, r.FirstSequence = stream, sequence
 	}

@@ -1,4 +1,4 @@
-package publish
+package bronze_test
 
 import (
 	"encoding/json"
@@ -37,7 +37,7 @@ func TestAppendJSON(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(c.want, string(appendJSON(nil, &c.reading))); diff != "" {
+			if diff := cmp.Diff(c.want, string(bronze.AppendJSON(nil, &c.reading))); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -62,7 +62,7 @@ func FuzzEncode(f *testing.F) {
 		if r.Exchange = quality%2 == 0; r.Exchange {
 			r.ExchangeStart = start
 		}
-		text := appendJSON(nil, &r)
+		text := bronze.AppendJSON(nil, &r)
 		var object struct {
 			EntityID string    `json:"entity_id"`
 			Unit     string    `json:"unit"`
@@ -79,21 +79,15 @@ func FuzzEncode(f *testing.F) {
 			object.Time.UnixNano() != at || object.Revision != revision {
 			t.Errorf("%s is read as %+v", text, object)
 		}
-		e := newEncoder(Protobuf, 1, maxPayload)
-		b, rowErr := e.add(&r)
-		if rowErr != nil {
-			t.Fatal(rowErr)
-		}
+		packed := bronze.AppendProtobuf(nil, &r)
 		var m energyv1.Reading
-		if err := proto.Unmarshal(b.payload, &m); err != nil || m.Time.AsTime().UnixNano() != at ||
-			math.Float64bits(m.Value) != math.Float64bits(value) || m.Length.AsDuration() != r.Length {
+		if err := proto.Unmarshal(packed, &m); err != nil || m.Time.AsTime().UnixNano() != at ||
+			math.Float64bits(m.Value) != math.Float64bits(value) || m.Length.AsDuration() != r.Length ||
+			m.EntityId != entity || m.Unit != unit || m.Revision != revision || uint8(m.Quality) != quality%5 ||
+			r.Exchange != (m.ExchangeStart != nil) || !equal(m.GetExchangeStart(), r.ExchangeStart) {
 			t.Errorf("%v: %v is not %+v", err, &m, r)
 		}
-		for _, payload := range [][]byte{text, b.payload} {
-			kind := typeJSON
-			if payload[0] != '{' {
-				kind = typeReading
-			}
+		for kind, payload := range map[string][]byte{bronze.TypeJSON: text, bronze.TypeProtobuf: packed} {
 			ingested(t, kind, payload, r)
 		}
 	})
