@@ -61,6 +61,9 @@ type Options struct {
 	SyncAlways bool
 	// SyncInterval between fsyncs, DefaultSyncInterval when 0. Consumer positions follow it also under SyncAlways.
 	SyncInterval time.Duration
+	// MQTT is the address, host:port, to take in MQTT 3.1.1 on; port 0 chooses a free one at every start. Empty: no MQTT.
+	// A topic a/b is the subject a.b. What the server keeps for MQTT sessions is limited to 64 MiB a stream and a day.
+	MQTT string
 	// Logger gets the server's lines (its notices as debug) and one line per start and stop. Nil: silence.
 	Logger *slog.Logger
 	// Configure changes the server's options last of all: users, permissions, TLS, WebSocket, MQTT. Nil: nothing.
@@ -73,6 +76,7 @@ type Server struct {
 	lock   *dirlock.Lock
 	logger *slog.Logger
 	log    *serverLog
+	mqtt   string // address, empty when there is none
 	stop   sync.Once
 	err    error // of Stop
 }
@@ -132,6 +136,12 @@ func (o Options) forServer() (*server.Options, error) {
 		NoSigs:                 true,
 		NoLog:                  true, // it would open its own; ours is set below
 	}
+	if o.MQTT != "" {
+		var err error
+		if opts.MQTT, err = forMQTT(o.MQTT); err != nil {
+			return nil, err
+		}
+	}
 	if o.Configure != nil {
 		o.Configure(opts)
 	}
@@ -158,7 +168,12 @@ func start(ctx context.Context, opts *server.Options, logger *slog.Logger) (*Ser
 	// Start returns when it listens, or when it has logged something fatal and given up. To shut down beside it is a
 	// race for the listener that it may open last.
 	ns.Start()
-	if err := s.await(ctx); err != nil {
+	err = s.await(ctx)
+	if err == nil && opts.MQTT.Port != 0 {
+		s.mqtt = net.JoinHostPort(opts.MQTT.Host, strconv.Itoa(opts.MQTT.Port)) // the server has put in the port it chose
+		err = s.boundMQTT(ctx)
+	}
+	if err != nil {
 		s.shutdown()
 		return nil, err
 	}

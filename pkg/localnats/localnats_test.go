@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -88,6 +89,40 @@ func TestStart(t *testing.T) {
 			if err != nil || string(msg.Data) != "kept" {
 				t.Errorf("sync always %t: message %v, %v; want kept", always, msg, err)
 			}
+		}
+	})
+
+	t.Run("TakesMQTTAndLimitsWhatItKeepsForIt", func(t *testing.T) {
+		t.Parallel()
+		o := Options{Dir: t.TempDir(), MQTT: "127.0.0.1:0", MaxStore: 1 << 30}
+		mustStop(t, mustStart(t, o))
+		s := mustStart(t, o) // with the streams of before
+		conn, err := net.Dial("tcp", s.MQTT())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		// CONNECT, MQTT 3.1.1, clean session, client "a"; the answer is CONNACK, accepted.
+		if _, err := conn.Write([]byte("\x10\x0d\x00\x04MQTT\x04\x02\x00\x3c\x00\x01a")); err != nil {
+			t.Fatal(err)
+		}
+		var answer [4]byte
+		if _, err := io.ReadFull(conn, answer[:]); err != nil || string(answer[:]) != "\x20\x02\x00\x00" {
+			t.Fatalf("%x, %v", answer, err)
+		}
+		names := 0
+		list := mustConnect(t, s).ListStreams(t.Context())
+		for info := range list.Info() {
+			names++
+			if info.Config.MaxBytes <= 0 {
+				t.Errorf("%s has no limit", info.Config.Name)
+			}
+		}
+		if list.Err() != nil || names != 5 {
+			t.Errorf("%d streams, %v", names, list.Err())
+		}
+		if without := mustStart(t, Options{Dir: t.TempDir()}); without.MQTT() != "" {
+			t.Errorf("MQTT is on at %s", without.MQTT())
 		}
 	})
 

@@ -11,7 +11,8 @@
 //     that holds it; its [Outcome] then says where. From there on the platform
 //     answers for it: it ends in gold or in quarantine.
 //   - Every other reading has an error. It is certainly not stored, unless the error
-//     is [ErrUnconfirmed]: then nobody said. While Run runs, each has its outcome after Options.Linger, Options.Timeout and one attempt (5 s).
+//     is [ErrUnconfirmed]: then nobody said. While Run runs, each has its outcome
+//     after Options.Linger, Options.Timeout and one attempt (5 s).
 //   - What the platform would refuse for certain (no entity, a value that is not
 //     finite, …) is not sent: the outcome is a *[ReadingError] at once, and its
 //     neighbours are published all the same.

@@ -91,10 +91,15 @@ func apply(rules []rule, s *subject, waived reading.Rules) (flags, refused readi
 // mends it; nil when nothing is known against it. A producer can tell so before it
 // sends.
 func Hopeless(r *reading.Reading) error {
-	s := subject{entityID: r.EntityID, metric: r.Metric, unit: r.Unit, reading: *r, value: r.Value, exchange: r.ExchangeStart}
+	s := subject{
+		entityID: r.EntityID, metric: r.Metric, unit: r.Unit, reading: *r, value: r.Value, exchange: r.ExchangeStart,
+	}
+	_, entity := missingEntity(&s) // called by name, they need no memory
+	_, names := badIdentifier(&s)
+	_, values := nonFiniteValue(&s)
 	var faults []error
-	for _, check := range [...]func(*subject) (outcome, string){missingEntity, badIdentifier, nonFiniteValue} {
-		if decided, detail := check(&s); decided == refuse {
+	for _, detail := range [...]string{entity, names, values} {
+		if detail != "" {
 			faults = append(faults, errors.New(detail))
 		}
 	}

@@ -46,7 +46,7 @@ func TestArrowsPointOneWay(t *testing.T) {
 	service := []string{
 		"services/internal/ingest", "services/internal/cleaner", "services/internal/aggregator", "services/internal/query",
 	}
-	adapters := []string{"pkg/broker", "pkg/goldstore"}
+	adapters := []string{"pkg/broker", "pkg/goldstore", "pkg/producer"}
 	local := func(names ...string) (out []string) {
 		for _, n := range names {
 			out = append(out, module+n)

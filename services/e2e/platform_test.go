@@ -47,7 +47,7 @@ const patience = 3 * time.Minute
 // platform is a running platform as its users see it.
 type platform struct {
 	natsURL, databaseURL string
-	http, grpc           string // addresses of an embedded platform
+	http, grpc, mqtt     string // addresses of an embedded platform
 	query                energyv1.QueryServiceClient
 	patience             time.Duration // of await; 0 is patience
 }
@@ -62,15 +62,15 @@ func database(t *testing.T) string {
 }
 
 // embedded runs all services in this process, against a server of its own.
-func embedded(t *testing.T) *platform {
+func embedded(t *testing.T, change ...func(*localnats.Options)) *platform {
 	t.Helper()
-	return embeddedWith(t, nil)
+	return embeddedWith(t, nil, change...)
 }
 
 // embeddedWith is embedded with further settings.
-func embeddedWith(t *testing.T, more map[string]string) *platform {
+func embeddedWith(t *testing.T, more map[string]string, change ...func(*localnats.Options)) *platform {
 	t.Helper()
-	nats := natstest.Server(t)
+	nats := natstest.Server(t, change...)
 	provision(t, nats, 4)
 	environment := map[string]string{
 		"ENERGY_NATS_URL":    nats.URL(),
@@ -96,6 +96,7 @@ func embeddedWith(t *testing.T, more map[string]string) *platform {
 	})
 	return &platform{
 		natsURL: nats.URL(), databaseURL: environment["DATABASE_URL"], http: s.HTTPListen, grpc: s.GRPCListen,
+		mqtt:  nats.MQTT(),
 		query: client(t, s.GRPCListen),
 	}
 }

@@ -52,6 +52,7 @@ func TestUpResumesAndChangesNothing(t *testing.T) {
 	for _, want := range []string{
 		"acknowledged  338933 readings", "gold has them all", "2006-12-17", "56.508", "energy query --server",
 		"drained and stopped",
+		"MQTT     mqtt://127.0.0.1:",
 	} {
 		if !strings.Contains(first, want) {
 			t.Errorf("the first run does not print %q:\n%s", want, first)
@@ -73,7 +74,7 @@ func upOnce(t *testing.T, dir string) string {
 	up := &process{name: "energy", environment: []string{
 		"DATABASE_URL=", "ENERGY_HTTP_LISTEN=" + freeAddress(t), "ENERGY_GRPC_LISTEN=" + grpcAddress,
 	}, args: []string{
-		"up", "--data", dir, "--nats-listen", "127.0.0.1:0", "--load", householdFile, "--mapping", householdMapping,
+		"up", "--data", dir, "--nats-listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--load", householdFile, "--mapping", householdMapping,
 	}}
 	out := new(syncBuffer)
 	up.startInto(t, out)

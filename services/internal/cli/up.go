@@ -35,6 +35,7 @@ const stopTimeout = 30 * time.Second
 type upFlags struct {
 	data       string
 	natsListen string
+	mqttListen string
 	load       []string
 	mapping    string
 }
@@ -64,6 +65,7 @@ the development profile. Ctrl-C drains and stops.`,
 	flags := c.Flags()
 	flags.StringVar(&f.data, "data", ".energy", "folder of all data")
 	flags.StringVar(&f.natsListen, "nats-listen", "127.0.0.1:4222", "address of the NATS server; port 0 picks a free one")
+	flags.StringVar(&f.mqttListen, "mqtt-listen", "", "address to take in MQTT on, such as 127.0.0.1:1883 (default none)")
 	flags.StringSliceVar(&f.load, "load", nil, "files to publish once the platform runs")
 	flags.StringVar(&f.mapping, "mapping", "", "mapping of the files of --load")
 	return c
@@ -135,7 +137,7 @@ func (u *up) check(ctx context.Context) error {
 	s, err := config.Load[settings.All](early)
 	faults := []error{err}
 	for _, address := range []struct{ name, value string }{
-		{"--nats-listen", u.natsListen}, {"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
+		{"--nats-listen", u.natsListen}, {"--mqtt-listen", u.mqttListen}, {"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
 	} {
 		host, _, err := net.SplitHostPort(address.value)
 		if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
@@ -194,12 +196,13 @@ func (u *up) startNATS(ctx context.Context) (*localnats.Server, error) {
 		return nil, usageError{fmt.Errorf("--nats-listen: port %q is no number", portText)}
 	}
 	server, err := localnats.Start(ctx, localnats.Options{
-		Dir: filepath.Join(u.data, "nats"), Name: "energy", Host: host, Port: port, Logger: u.log,
+		Dir: filepath.Join(u.data, "nats"), Name: "energy", Host: host, Port: port, MQTT: u.mqttListen, Logger: u.log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	u.environment["ENERGY_NATS_URL"] = server.URL()
+	u.mqttListen = server.MQTT()
 	return server, nil
 }
 
@@ -226,13 +229,17 @@ func watch(ctx context.Context, postgres *localpg.Server) error {
 
 // ready tells how to reach the platform and loads the files that were asked for.
 func (u *up) ready(ctx context.Context, p *app.Platform) error {
+	mqtt := ""
+	if u.mqttListen != "" {
+		mqtt = fmt.Sprintf("  MQTT     mqtt://%s   publish readings on readings/<anything>\n", u.mqttListen)
+	}
 	fmt.Fprintf(u.out, `the energy platform is up
   NATS     %s   publish readings on readings.<anything>
-  gRPC     %s   energy.v1.QueryService
+%s  gRPC     %s   energy.v1.QueryService
   REST     http://%s/v1/   described by /openapi.json; /health beside it
   data     %s
   profile  development: loopback only, no authentication
-`, u.settings.NATSURL, u.settings.GRPCListen, u.settings.HTTPListen, u.data)
+`, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.data)
 	if len(u.load) == 0 {
 		fmt.Fprint(u.out, "\npublish with   energy publish FILE\nstop with      Ctrl-C\n")
 		return nil
