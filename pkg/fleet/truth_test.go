@@ -215,7 +215,8 @@ func naiveCover(s *fleet.Series, p point, window func(int64) (key, int64), rows 
 	if s.Kind == fleet.Interval {
 		power /= s.Length.Hours()
 	}
-	naiveShares(p.time, p.time+int64(s.Length), func(from, to float64) float64 { return power * (to - from) }, window, rows)
+	between := func(from, to float64) float64 { return power * (to - from) }
+	naiveShares(p.time, p.time+int64(s.Length), between, window, rows)
 }
 
 // naiveShares adds an energy, told between hours after from, to the windows of

@@ -187,7 +187,6 @@ func (l *library) record(t *rapid.T) (h history) {
 // the next one, and revise those that were stored before.
 func withLengths(t *rapid.T, versions, earlier []gold.Version, overlap bool) []gold.Version {
 	if !overlap {
-		versions = versions[:len(versions):len(versions)]
 		for i := range min(len(versions), len(earlier)) {
 			versions[i].Time, versions[i].Length = earlier[i].Time, earlier[i].Length
 		}
