@@ -35,17 +35,20 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup build test test-cov test-fleet fuzz bench generate format lint
+.PHONY: setup setup-tests build test test-cov test-fleet fuzz bench generate format lint picture
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
+
+setup-tests:
+	scripts/setup --tests
 
 build: ## all binaries into bin/
 	go build -trimpath -o bin/ $(SERVICES:%=./services/%)
 
-test: setup bin/testreport ## all tests, under the race detector, in random order; skipped ones are listed
+test: setup-tests bin/testreport ## all tests, under the race detector, in random order; skipped ones are listed
 	$(TEST) -json $(PACKAGES) | bin/testreport
 
-test-cov: setup bin/testreport ## all tests with coverage into coverage.out, and the total
+test-cov: setup-tests bin/testreport ## all tests with coverage into coverage.out, and the total
 	$(TEST) -json -coverprofile=coverage.out -coverpkg=./pkg/...,./services/... $(PACKAGES) | bin/testreport
 	go tool cover -func=coverage.out | tail -n 1
 
@@ -58,6 +61,9 @@ fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
 
 bench: ## all benchmarks of pkg
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+picture: setup-tests ## docs/page.png anew: the page, with a month of real readings
+	ENERGY_PAGE_PICTURE=$(CURDIR)/docs/page.png go test -count=1 -run '^TestPage$$' ./services/e2e
 
 generate: bin/buf $(PLUGINS) ## the Go code and the OpenAPI document of the contracts
 	bin/buf generate --template proto/buf.gen.yaml

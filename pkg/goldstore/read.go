@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -52,8 +53,7 @@ const selectSeries = `
 SELECT id, entity, metric, unit, reach_ns FROM gold.series
 WHERE (cardinality($1::text[]) = 0 OR entity = ANY ($1)) AND (cardinality($2::text[]) = 0 OR metric = ANY ($2))
 	AND (entity, metric, unit) > ($3, $4, $5)
-	AND NOT EXISTS (SELECT FROM unnest($6::text[]) AS wanted (part)
-		WHERE strpos(lower(concat_ws(E'\n', entity, metric, unit) COLLATE "C"), lower(part COLLATE "C")) = 0)
+	AND lower(entity || E'\n' || metric || E'\n' || unit) LIKE ALL ($6::text[])
 ORDER BY entity, metric, unit
 LIMIT nullif($7::bigint, 0)`
 
@@ -69,7 +69,7 @@ func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Se
 	// A nil list would be NULL, which no comparison likes.
 	list := func(names []string) []string { return append([]string{}, names...) }
 	rows, err := tx.tx.Query(ctx, selectSeries, list(sel.Entities), list(sel.Metrics),
-		page.After.EntityID, page.After.Metric, page.After.Unit, list(page.Contains), page.Limit)
+		page.After.EntityID, page.After.Metric, page.After.Unit, patterns(page.Contains), page.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("read series: %w", err)
 	}
@@ -81,6 +81,23 @@ func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Se
 		return nil, fmt.Errorf("read series: %w", err)
 	}
 	return series, nil
+}
+
+// patterns returns what a lower-case text that contains each part is like. The
+// names' collation knows the case of ASCII letters only.
+func patterns(parts []string) []string {
+	escape := strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+	out := make([]string, len(parts))
+	for i, part := range parts {
+		lower := strings.Map(func(r rune) rune {
+			if 'A' <= r && r <= 'Z' {
+				return r + 'a' - 'A'
+			}
+			return r
+		}, part)
+		out[i] = "%" + escape.Replace(lower) + "%"
+	}
+	return out
 }
 
 // Bounds is where the readings of a series that count begin and end.

@@ -99,8 +99,11 @@ func TestReadTx(t *testing.T) {
 			{Page{Contains: []string{"b", "KWH"}}, []string{"B"}}, // in any case
 			{Page{Contains: []string{"ä"}}, []string{"ä"}},
 			{Page{Contains: []string{"energy"}, After: after("B"), Limit: 1}, []string{"a"}},
-			{Page{Contains: []string{"Ba"}}, nil},     // not across two names
-			{Page{Contains: []string{"%", "_"}}, nil}, // no pattern
+			{Page{Contains: []string{"Ba"}}, nil}, // not across two names
+			{Page{Contains: []string{"%"}}, nil},  // no pattern
+			{Page{Contains: []string{`\`}}, nil},
+			{Page{Contains: []string{"active_e", "Ä"}}, nil}, // whose case is not known
+			{Page{Contains: []string{"a_tive"}}, nil},
 		} {
 			read(t, s, func(tx *ReadTx) {
 				series, err := tx.SeriesPage(t.Context(), Selector{}, tt.page)

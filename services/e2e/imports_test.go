@@ -70,6 +70,10 @@ func TestArrowsPointOneWay(t *testing.T) {
 		{"no service knows its builder or the tool", service, local("services/internal/app", "services/internal/cli", "services/internal/settings")},
 		{"REST knows nothing but the contract", []string{"services/internal/rest"}, append(local("services/internal/app"),
 			append(local(service...), append(local(adapters...), local(domain...)...)...)...)},
+		{"the page knows no service and no adapter", []string{"services/internal/page"}, append(
+			local("services/internal/app", "services/internal/cli", "services/internal/settings", "services/internal/rest"),
+			append(local(service...), local(adapters...)...)...)},
+		{"services do not know the page", service, local("services/internal/page")},
 		{"services do not know REST", service, append(local("services/internal/rest"), "github.com/grpc-ecosystem/grpc-gateway/v2")},
 	}
 	for _, s := range service {

@@ -12,22 +12,23 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/page"
 	"github.com/energy-platform/energy/services/internal/rest"
 )
 
-// insideBuffer is how many bytes may be under way between REST and gRPC.
+// insideBuffer is how many bytes may be under way between HTTP and gRPC.
 const insideBuffer = 256 << 10
 
-// api is the query API of a process, over gRPC and REST. REST calls the gRPC
-// server through memory: what serves the network answers, with all that stands
-// before its handlers, and neither its address nor its credentials matter.
+// api is the query API of a process, over gRPC, as REST and as a page. Both call
+// the gRPC server through memory: what serves the network answers, with all that
+// stands before its handlers, and neither its address nor its credentials matter.
 type api struct {
 	service  energyv1.QueryServiceServer // both set before stands is closed
 	registry energyv1.RegistryServiceServer
 	inside   *bufconn.Listener
 	stands   chan struct{} // closed when inside is served
 	conn     *grpc.ClientConn
-	rest     http.Handler
+	overHTTP http.Handler
 }
 
 var errStarting = errors.New("the service is starting, try again: GET /health says what it waits for")
@@ -39,21 +40,38 @@ func newAPI(ctx context.Context) (*api, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return a.inside.DialContext(ctx) }))
 	if err != nil {
-		return nil, fmt.Errorf("connect REST to gRPC: %w", err)
+		return nil, fmt.Errorf("connect HTTP to gRPC: %w", err)
 	}
-	a.rest, err = rest.New(ctx, a.conn, func() error {
+	if a.overHTTP, err = a.handler(ctx); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// handler serves REST and, everywhere else, the page.
+func (a *api) handler(ctx context.Context) (http.Handler, error) {
+	ready := func() error {
 		select {
 		case <-a.stands:
 			return nil
 		default:
 			return errStarting
 		}
-	})
-	if err != nil {
-		return nil, errors.Join(err, a.Close())
 	}
-	return a, nil
+	programs, err := rest.New(ctx, a.conn, ready)
+	if err != nil {
+		return nil, err
+	}
+	people, err := page.New(ctx, a.conn, ready)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v1/", programs)
+	mux.Handle("GET /openapi.json", programs)
+	mux.Handle("/", people)
+	return mux, nil
 }
 
-// Close closes the way from REST to gRPC.
+// Close closes the way from HTTP to gRPC.
 func (a *api) Close() error { return errors.Join(a.conn.Close(), a.inside.Close()) }

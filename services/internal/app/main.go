@@ -71,7 +71,7 @@ func runService(
 			return err
 		}
 		defer func() { err = errors.Join(err, queries.Close()) }()
-		overHTTP = queries.rest
+		overHTTP = queries.overHTTP
 	}
 	return lifecycle.All(ctx,
 		monitor.Run,

@@ -34,8 +34,7 @@ func serveHTTP(
 		mux := http.NewServeMux()
 		mux.Handle("GET /health", monitor)
 		if api != nil {
-			mux.Handle("/v1/", api)
-			mux.Handle("GET /openapi.json", api)
+			mux.Handle("/", api)
 		}
 		server := &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
 		log.InfoContext(ctx, "http listens", "address", listener.Addr().String())

@@ -1,6 +1,7 @@
 // Package ask reads what people write when they ask for windows, on a command
-// line or on the page, into the terms of the contract. Errors say what is
-// allowed; the caller puts the name of the field before them.
+// line or on the page, into the terms of the contract, and tells people what an
+// answer says. Errors say what is allowed; the caller puts the name of the field
+// before them.
 package ask
 
 import (

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 func statusCommand(getenv func(string) string) *cobra.Command {
@@ -86,23 +87,8 @@ func statusTable(out io.Writer, s *energyv1.GetPipelineStatusResponse) error {
 			fmt.Fprintf(w, "%s\t%s\t%d\n", q.GetStage(), q.GetRule(), q.GetReadings())
 		}
 	}
-	fmt.Fprintf(w, "\n%s\n", conservation(s))
+	fmt.Fprintf(w, "\n%s\n", ask.Conservation(s))
 	return w.Flush()
-}
-
-// conservation says in a sentence whether readings are missing.
-func conservation(s *energyv1.GetPipelineStatusResponse) string {
-	switch {
-	case s.GetMissing() > 0:
-		return fmt.Sprintf("MISSING: %d readings were passed on and never taken in", s.GetMissing())
-	case !s.GetCaughtUp():
-		return "catching up: nothing is known to be missing"
-	case s.GetRedelivered() > 0:
-		return fmt.Sprintf("caught up: no reading is known to be missing; %d were delivered again and merged away",
-			s.GetRedelivered())
-	default:
-		return "caught up: no reading is known to be missing"
-	}
 }
 
 func bytesOf(n uint64) string {

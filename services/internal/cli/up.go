@@ -236,10 +236,11 @@ func (u *up) ready(ctx context.Context, p *app.Platform) error {
 	fmt.Fprintf(u.out, `the energy platform is up
   NATS     %s   publish readings on readings.<anything>
 %s  gRPC     %s   energy.v1.QueryService
+  page     http://%s/   series, plots and the state of the pipeline, live
   REST     http://%s/v1/   described by /openapi.json; /health beside it
   data     %s
   profile  development: loopback only, no authentication
-`, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.data)
+`, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.settings.HTTPListen, u.data)
 	if len(u.load) == 0 {
 		fmt.Fprint(u.out, "\npublish with   energy publish FILE\nstop with      Ctrl-C\n")
 		return nil

@@ -82,7 +82,7 @@ type Query struct {
 	Broker
 	Postgres
 	Answers
-	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of REST under /v1/, /openapi.json and /health"`
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the page, REST under /v1/, /openapi.json and /health"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
 }
 
@@ -100,7 +100,7 @@ type All struct {
 	Postgres
 	Gold
 	Answers
-	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of REST under /v1/, /openapi.json and /health"`
+	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the page, REST under /v1/, /openapi.json and /health"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
 }
 
