@@ -2,6 +2,7 @@ package goldstore
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"slices"
@@ -61,7 +62,13 @@ const (
 	spreadBase    = `(SELECT *, max(reach_ns) OVER (ORDER BY start, width
 	ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns FROM gold.base WHERE `
 	tangled        = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
-	versionColumns = `CASE WHEN needed THEN samples END, CASE WHEN needed THEN stamps END`
+	// The parts of a row that is stored in parts come in the place of its stamps:
+	// of each the start, and its samples and stamps behind their lengths.
+	versionColumns = `CASE WHEN needed THEN samples END, CASE WHEN needed THEN
+	CASE WHEN octet_length(samples) > 0 THEN stamps ELSE (
+		SELECT string_agg(timestamptz_send(p.part_start) || int4send(octet_length(p.samples)) || p.samples
+			|| int4send(octet_length(p.stamps)) || p.stamps, '' ORDER BY p.part_start)
+		FROM gold.parts p WHERE p.series_id = b.series_id AND p.start = b.start AND p.width = b.width) END END`
 )
 
 // spreadRow is a row with its versions if it was asked for with them.
@@ -89,8 +96,40 @@ func (f *fields) spreadRow() (row spreadRow, stats gold.Partial, err error) {
 	if err := f.err(); err != nil || samples == nil {
 		return row, stats, err
 	}
-	if row.versions, err = gold.Decode(row.Start, samples, stamps); err != nil {
+	if len(samples) > 0 {
+		row.versions, err = gold.Decode(row.Start, samples, stamps)
+	} else {
+		row.versions, err = decodeParts(stamps)
+	}
+	if err != nil {
 		return row, stats, fmt.Errorf("row at %d: %w", row.Start, err)
 	}
 	return row, stats, nil
+}
+
+// decodeParts decodes the parts of a row as versionColumns has them.
+func decodeParts(parts []byte) (versions []gold.Version, err error) {
+	for rest := parts; len(rest) > 0; {
+		var f fields
+		for _, fixed := range [...]bool{true, false, false} {
+			n := 8
+			if !fixed {
+				if len(rest) < 4 {
+					return nil, errFormat
+				}
+				n, rest = int(binary.BigEndian.Uint32(rest)), rest[4:]
+			}
+			if n > len(rest) {
+				return nil, errFormat
+			}
+			f.values, rest = append(f.values, rest[:n]), rest[n:]
+		}
+		start, samples, stamps := f.nanos(), f.bytes(), f.bytes()
+		part, err := gold.Decode(start, samples, stamps)
+		if err != nil {
+			return nil, fmt.Errorf("part at %d: %w", start, err)
+		}
+		versions = append(versions, part...)
+	}
+	return versions, nil
 }
