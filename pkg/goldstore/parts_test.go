@@ -61,7 +61,9 @@ func TestParts(t *testing.T) {
 		read(t, s, func(tx *ReadTx) {
 			got := pieces{}
 			last := int64(-1)
-			span := Span{seriesIDs(t, tx)[0], 0, c.Metric(interval), c.History(), windows, sunday + int64(from), sunday + int64(to)}
+			span := Span{
+				seriesIDs(t, tx)[0], 0, c.Metric(interval), c.History(), windows, sunday + int64(from), sunday + int64(to),
+			}
 			err := tx.Parts(t.Context(), span, func(p *gold.Stored) error {
 				if p.Start < last {
 					t.Errorf("%s: piece at %d comes after what ends at %d", name, p.Start, last)

@@ -61,7 +61,7 @@ const (
 	spreadColumns = `start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
 	spreadBase    = `(SELECT *, max(reach_ns) OVER (ORDER BY start, width
 	ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns FROM gold.base WHERE `
-	tangled        = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
+	tangled = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
 	// The parts of a row that is stored in parts come in the place of its stamps:
 	// of each the start, and its samples and stamps behind their lengths.
 	versionColumns = `CASE WHEN needed THEN samples END, CASE WHEN needed THEN

@@ -99,17 +99,6 @@ func withReason(t *testing.T, p *platform, count int) {
 // acknowledgement.
 func send(t *testing.T, p *platform, contentType, payload string) {
 	t.Helper()
-	sendMessages(t, p, contentType, payload)
-}
-
-// sendAll publishes payloads in their order, each as a message of its own.
-func sendAll(t *testing.T, p *platform, payloads []string) {
-	t.Helper()
-	sendMessages(t, p, "application/json", payloads...)
-}
-
-func sendMessages(t *testing.T, p *platform, contentType string, payloads ...string) {
-	t.Helper()
 	conn, err := nats.Connect(p.natsURL)
 	if err != nil {
 		t.Fatal(err)
@@ -119,15 +108,13 @@ func sendMessages(t *testing.T, p *platform, contentType string, payloads ...str
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, payload := range payloads {
-		m := nats.NewMsg("readings.test")
-		m.Data = []byte(payload)
-		if contentType != "" {
-			m.Header.Set("Content-Type", contentType)
-		}
-		if _, err := js.PublishMsg(t.Context(), m); err != nil {
-			t.Fatal(err)
-		}
+	m := nats.NewMsg("readings.test")
+	m.Data = []byte(payload)
+	if contentType != "" {
+		m.Header.Set("Content-Type", contentType)
+	}
+	if _, err := js.PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -68,7 +68,8 @@ WITH file AS (
 			'Voltage': 'DOUBLE', 'Global_intensity': 'DOUBLE', 'Sub_metering_1': 'DOUBLE', 'Sub_metering_2': 'DOUBLE',
 			'Sub_metering_3': 'DOUBLE'})
 ), readings AS (
-	SELECT 'sceaux active_power_mean' AS series, ts, Global_active_power AS value, Global_active_power / 60 AS kwh FROM file
+	SELECT 'sceaux active_power_mean' AS series, ts, Global_active_power AS value, Global_active_power / 60 AS kwh
+	FROM file
 	UNION ALL SELECT 'sceaux reactive_power_mean', ts, Global_reactive_power, Global_reactive_power / 60 FROM file
 	UNION ALL SELECT 'sceaux voltage_mean', ts, Voltage, NULL FROM file
 	UNION ALL SELECT 'sceaux current_mean', ts, Global_intensity, NULL FROM file

@@ -66,16 +66,19 @@ func formats() map[string]func(t *testing.T, facts []fact) []broker.Message {
 			return []broker.Message{message("application/senml+json", []byte("["+strings.Join(records, ",")+"]"))}
 		},
 		"protobuf readings": func(t *testing.T, facts []fact) (messages []broker.Message) {
+			t.Helper()
 			for _, r := range protobuf(facts) {
 				messages = append(messages, message("application/x-protobuf; proto=energy.v1.Reading", marshal(t, r)))
 			}
 			return messages
 		},
 		"a protobuf batch": func(t *testing.T, facts []fact) []broker.Message {
+			t.Helper()
 			return []broker.Message{message("application/x-protobuf; proto=energy.v1.ReadingBatch",
 				marshal(t, &energyv1.ReadingBatch{Readings: protobuf(facts)}))}
 		},
 		"CSV": func(t *testing.T, facts []fact) []broker.Message {
+			t.Helper()
 			text := "at,entity,metric,value,unit\n"
 			for _, f := range facts {
 				text += strings.Join([]string{f.At, f.Entity, f.Metric, digits(f.Value), f.Unit}, ",") + "\n"

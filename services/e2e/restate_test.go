@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -174,10 +175,8 @@ func (p *platform) awaitAsked(t *testing.T, what string, w *energyv1.Window, wan
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(patience); ; <-ticker.C {
-		for _, a := range p.answers(t, w) {
-			if wanted(a) {
-				return
-			}
+		if slices.ContainsFunc(p.answers(t, w), wanted) {
+			return
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("waited %s to be answered %s", patience, what)

@@ -13,6 +13,9 @@ BEGIN
             RAISE NOTICE 'role gold_registrar is missing and % may not make it: its grants are left out', current_user;
             RETURN;
     END;
+    -- A lock on a table takes in what other sessions have committed, a role that
+    -- was looked for and missed among it.
+    LOCK TABLE gold.entities IN ACCESS SHARE MODE;
     GRANT USAGE ON SCHEMA gold TO gold_registrar;
     GRANT SELECT, INSERT, UPDATE, DELETE ON gold.entities TO gold_registrar;
 END

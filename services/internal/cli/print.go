@@ -102,7 +102,7 @@ func finality(a *energyv1.Aggregate) string {
 
 func windowCells(zone *time.Location) []cell {
 	at := func(t time.Time) string { return t.In(zone).Format("2006-01-02T15:04:05Z07:00") }
-	return []cell{
+	cells := []cell{
 		{"entity", func(r *energyv1.QueryAggregatesResponse, _ *energyv1.Aggregate) string {
 			return r.GetSeries().GetEntityId()
 		}},
@@ -144,6 +144,13 @@ func windowCells(zone *time.Location) []cell {
 			}
 			return at(a.GetPeakAt().AsTime())
 		}},
+	}
+	return append(cells, qualityCells(at)...)
+}
+
+// qualityCells are the columns that say how much a window's numbers are worth.
+func qualityCells(at func(time.Time) string) []cell {
+	return []cell{
 		{"closes_at", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 			if a.GetClosesAt() == nil {
 				return ""

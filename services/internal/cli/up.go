@@ -137,7 +137,8 @@ func (u *up) check(ctx context.Context) error {
 	s, err := config.Load[settings.All](early)
 	faults := []error{err}
 	for _, address := range []struct{ name, value string }{
-		{"--nats-listen", u.natsListen}, {"--mqtt-listen", u.mqttListen}, {"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
+		{"--nats-listen", u.natsListen}, {"--mqtt-listen", u.mqttListen},
+		{"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
 	} {
 		host, _, err := net.SplitHostPort(address.value)
 		if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
