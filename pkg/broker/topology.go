@@ -21,6 +21,7 @@ const (
 
 	BucketPositions = "energy_positions"
 	BucketLeases    = "energy_leases"
+	BucketCatalog   = "energy_catalog"
 )
 
 // FormatVersion is the version of the stream layout, kept in the metadata of
@@ -225,6 +226,10 @@ func (t Topology) Buckets() []jetstream.KeyValueConfig {
 		{
 			Bucket: BucketLeases, Description: "who works on which partition",
 			History: 1, Storage: jetstream.FileStorage, Replicas: t.Replicas, TTL: t.LeaseTTL,
+		},
+		{
+			Bucket: BucketCatalog, Description: "the epochs of the metric catalogue, one key each",
+			History: 1, Storage: jetstream.FileStorage, Replicas: t.Replicas,
 		},
 	}
 }

@@ -81,6 +81,15 @@ type Metric struct {
 	// Stuck flags a reading whose value has not changed for so long; 0 flags
 	// none.
 	Stuck time.Duration
+
+	// Expectations are in the order of their names.
+	Expectations []Expectation
+
+	// Judged and Folded are the epochs since which readings of the metric are
+	// judged as they are now, and statistics of it computed as they are now. They
+	// go with judgements and rows in place of the epoch in force, so that an epoch
+	// that changes nothing for a metric changes none of its rows.
+	Judged, Folded uint64
 }
 
 // Interval reports whether a reading of the metric covers a span of time.
@@ -104,6 +113,8 @@ type Catalog struct {
 	metrics    map[string]*Metric
 	undeclared *Metric
 	history    History
+	former     map[string]*Metric // undeclared ones that an earlier epoch declared
+	activated  time.Time
 }
 
 //go:embed default.yaml
@@ -115,6 +126,10 @@ func Default() (*Catalog, error) { return Parse(1, defaultYAML) }
 
 // Epoch returns the number of the catalogue's epoch.
 func (c *Catalog) Epoch() uint64 { return c.epoch }
+
+// Activated returns when the epoch came into force, by the broker's clock in
+// whole µs; the zero time for a catalogue that is no epoch of a platform.
+func (c *Catalog) Activated() time.Time { return c.activated }
 
 // Hash returns the SHA-256 of the catalogue's document in hexadecimal.
 func (c *Catalog) Hash() string { return c.hash }
@@ -130,8 +145,13 @@ func (c *Catalog) TimeFloor() time.Time { return c.timeFloor }
 
 // Metric returns what holds for the readings of a series. It is never nil; the
 // Unit of an undeclared metric is empty, since the series names it.
-func (c *Catalog) Metric(s reading.Series) *Metric {
-	if m, ok := c.metrics[s.Metric]; ok {
+func (c *Catalog) Metric(s reading.Series) *Metric { return c.metric(s.Metric) }
+
+func (c *Catalog) metric(name string) *Metric {
+	if m, ok := c.metrics[name]; ok {
+		return m
+	}
+	if m, ok := c.former[name]; ok {
 		return m
 	}
 	return c.undeclared
@@ -166,32 +186,45 @@ var ErrDimension = errors.New("unit of another dimension")
 // with what is accepted, when a declared metric comes with a unit of another
 // dimension or with one that is not known.
 func (c *Catalog) Resolve(metric, unit string) (Resolution, error) {
+	r, fits := c.resolve(metric, unit)
+	switch {
+	case fits:
+		return r, nil
+	case !r.KnownUnit:
+		return r, fmt.Errorf("metric %s is measured in %s, and %q is no known unit: send %s or declare the unit: %w",
+			metric, r.Metric.Unit, unit, strings.Join(c.accepted(r.Metric), ", "), ErrDimension)
+	default:
+		return r, fmt.Errorf("metric %s takes %s, not %s: %w",
+			metric, strings.Join(c.accepted(r.Metric), ", "), unit, ErrDimension)
+	}
+}
+
+// resolve is Resolve without the reason why metric and unit do not fit. Units of
+// one dimension always do: Parse refuses factors that are not exact.
+func (c *Catalog) resolve(metric, unit string) (r Resolution, fits bool) {
 	u, known := c.units[unit]
-	m, declared := c.metrics[metric]
+	m := c.metric(metric)
+	declared := m.Unit != ""
 	switch {
 	case declared && (unit == "" || unit == m.Unit):
-		return Resolution{m, m.Unit, identity, true}, nil
+		return Resolution{m, m.Unit, identity, true}, true
 	case declared && !known:
-		return Resolution{Metric: m}, fmt.Errorf(
-			"metric %s is measured in %s, and %q is no known unit: send %s or declare the unit: %w",
-			metric, m.Unit, unit, strings.Join(c.accepted(m), ", "), ErrDimension)
+		return Resolution{Metric: m}, false
 	case declared:
 		conversion, err := convert(u, c.units[m.Unit])
 		if err != nil {
-			return Resolution{Metric: m, KnownUnit: true}, fmt.Errorf(
-				"metric %s takes %s, not %s: %w",
-				metric, strings.Join(c.accepted(m), ", "), unit, ErrDimension)
+			return Resolution{Metric: m, KnownUnit: true}, false
 		}
-		return Resolution{m, m.Unit, conversion, true}, nil
+		return Resolution{m, m.Unit, conversion, true}, true
 	case !known:
-		return Resolution{c.undeclared, unit, identity, unit == ""}, nil
+		return Resolution{m, unit, identity, unit == ""}, true
 	}
 	base := c.base[u.Dimension]
 	conversion, err := convert(u, base)
 	if err != nil {
-		return Resolution{}, fmt.Errorf("metric %s: %w", metric, err)
+		return Resolution{Metric: m, KnownUnit: true}, false
 	}
-	return Resolution{c.undeclared, base.Symbol, conversion, true}, nil
+	return Resolution{m, base.Symbol, conversion, true}, true
 }
 
 // accepted returns the units that a metric takes, its own first.

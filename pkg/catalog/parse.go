@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // What holds where a catalogue says nothing.
@@ -69,16 +66,21 @@ type metricYAML struct {
 	Reset        string        `yaml:"reset"`
 	Spike        float64       `yaml:"spike"`
 	Stuck        time.Duration `yaml:"stuck"`
+
+	Expectations map[string]expectationYAML `yaml:"expectations"`
+}
+
+type expectationYAML struct {
+	Expect string `yaml:"expect"`
+	Else   string `yaml:"else"`
 }
 
 // Parse reads a catalogue from YAML. It reports every fault it finds, each with
-// the metric or unit and what is allowed.
+// its line, the metric or unit, and what is allowed.
 func Parse(epoch uint64, yamlDocument []byte) (*Catalog, error) {
-	var doc document
-	d := yaml.NewDecoder(bytes.NewReader(yamlDocument))
-	d.KnownFields(true)
-	if err := d.Decode(&doc); err != nil {
-		return nil, fmt.Errorf("parse catalogue: %w", err)
+	doc, lines, faults := read(yamlDocument)
+	if doc == nil {
+		return nil, fmt.Errorf("catalogue epoch %d: %w", epoch, errors.Join(faults...))
 	}
 	sum := sha256.Sum256(yamlDocument)
 	c := &Catalog{
@@ -90,7 +92,10 @@ func Parse(epoch uint64, yamlDocument []byte) (*Catalog, error) {
 		units:      make(map[string]Unit, len(doc.Units)),
 		base:       make(map[string]Unit),
 		metrics:    make(map[string]*Metric, len(doc.Metrics)),
-		undeclared: &Metric{Kind: Gauge, Window: defaultWindow, Lateness: defaultLateness},
+		former:     make(map[string]*Metric),
+		undeclared: &Metric{
+			Kind: Gauge, Window: defaultWindow, Lateness: defaultLateness, Judged: epoch, Folded: epoch,
+		},
 	}
 	if doc.FutureSkew != nil {
 		c.futureSkew = *doc.FutureSkew
@@ -98,48 +103,71 @@ func Parse(epoch uint64, yamlDocument []byte) (*Catalog, error) {
 	if doc.TimeFloor != nil {
 		c.timeFloor = *doc.TimeFloor
 	}
-	faults := c.addUnits(doc.Units)
+	p := &parser{catalog: c, lines: lines, faults: faults}
+	p.units(doc.Units)
 	for _, name := range slices.Sorted(maps.Keys(doc.Metrics)) {
-		m, err := c.metric(name, doc.Metrics[name])
-		faults = append(faults, err)
-		c.metrics[name] = m
+		c.metrics[name] = p.metric(name, doc.Metrics[name])
 	}
-	if err := errors.Join(faults...); err != nil {
+	if err := errors.Join(p.faults...); err != nil {
 		return nil, fmt.Errorf("catalogue epoch %d: %w", epoch, err)
 	}
 	return c, nil
 }
 
-// addUnits takes over the units. The unit with num = den = 1 is its dimension's
+// parser builds a catalogue and gathers what is wrong with its document.
+type parser struct {
+	catalog *Catalog
+	lines   lines
+	faults  []error
+}
+
+// fault notes what is wrong with the part of the document that path names.
+func (p *parser) fault(path []string, format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf("line %d: "+format, append([]any{p.lines.of(path)}, args...)...))
+}
+
+// units takes over the units. The unit with num = den = 1 is its dimension's
 // base.
-func (c *Catalog) addUnits(units map[string]unitYAML) (faults []error) {
+func (p *parser) units(units map[string]unitYAML) {
+	c := p.catalog
 	for _, symbol := range slices.Sorted(maps.Keys(units)) {
 		y := units[symbol]
 		u := Unit{Symbol: symbol, Dimension: y.Dimension, Num: orOne(y.Num), Den: orOne(y.Den), Integral: y.Integral}
+		fault := func(format string, args ...any) {
+			p.fault([]string{"units", symbol}, "unit %s: "+format, append([]any{symbol}, args...)...)
+		}
 		if !exact(u.Num) || !exact(u.Den) {
-			faults = append(faults, fmt.Errorf("unit %s: num and den must be positive integers below 2^53", symbol))
+			fault("num and den must be positive integers below 2^53")
 		}
 		if u.Dimension == "" {
-			faults = append(faults, fmt.Errorf("unit %s: dimension is missing", symbol))
+			fault("dimension is missing")
 		}
 		if _, ok := units[u.Integral]; u.Integral != "" && !ok {
-			faults = append(faults, fmt.Errorf("unit %s: integral %q is no declared unit", symbol, u.Integral))
+			fault("integral %q is no declared unit", u.Integral)
 		}
 		if u.Num == u.Den {
 			if other, ok := c.base[u.Dimension]; ok {
-				faults = append(faults, fmt.Errorf("units %s and %s are both the base of %s: one must have a factor",
-					other.Symbol, symbol, u.Dimension))
+				fault("%s is the base of %s already: one of them must have a factor", other.Symbol, u.Dimension)
 			}
 			c.base[u.Dimension] = u
 		}
 		c.units[symbol] = u
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(c.units)) {
-		if u := c.units[symbol]; c.base[u.Dimension].Symbol == "" {
-			faults = append(faults, fmt.Errorf("unit %s: dimension %s has no base unit (num 1, den 1)", symbol, u.Dimension))
+		u := c.units[symbol]
+		if c.base[u.Dimension].Symbol == "" {
+			p.fault([]string{"units", symbol}, "unit %s: dimension %s has no base unit (num 1, den 1)", symbol, u.Dimension)
+			continue
 		}
+		p.exact([]string{"units", symbol}, u, c.base[u.Dimension])
 	}
-	return faults
+}
+
+// exact reports a unit whose factor to another of its dimension is not exact.
+func (p *parser) exact(path []string, from, to Unit) {
+	if _, err := convert(from, to); err != nil && exact(from.Num) && exact(from.Den) {
+		p.fault(path, "unit %s: %w", from.Symbol, err)
+	}
 }
 
 func orOne(x float64) float64 {
@@ -152,10 +180,10 @@ func orOne(x float64) float64 {
 func exact(x float64) bool { return x >= 1 && x < maxExact && x == math.Trunc(x) }
 
 // metric builds one metric and reports all its faults.
-func (c *Catalog) metric(name string, y metricYAML) (*Metric, error) {
-	var faults []error
-	fault := func(format string, args ...any) {
-		faults = append(faults, fmt.Errorf("metric %s: "+format, append([]any{name}, args...)...))
+func (p *parser) metric(name string, y metricYAML) *Metric {
+	c := p.catalog
+	fault := func(field, format string, args ...any) {
+		p.fault([]string{"metrics", name, field}, "metric %s: "+format, append([]any{name}, args...)...)
 	}
 	m := &Metric{
 		Name: name, Description: y.Description, Unit: y.Unit,
@@ -165,44 +193,69 @@ func (c *Catalog) metric(name string, y metricYAML) (*Metric, error) {
 		Min:      y.Min, Max: y.Max,
 		MaxRate: y.MaxRate, Rollover: y.Rollover, DipTol: y.DipTolerance,
 		Spike: y.Spike, Stuck: y.Stuck,
+		Judged: c.epoch, Folded: c.epoch,
 	}
 	unit, ok := c.units[y.Unit]
 	if !ok {
-		fault("unit %q is no declared unit", y.Unit)
+		fault("unit", "unit %q is no declared unit", y.Unit)
+	}
+	for _, symbol := range slices.Sorted(maps.Keys(c.units)) {
+		if u := c.units[symbol]; ok && u.Dimension == unit.Dimension {
+			p.exact([]string{"metrics", name, "unit"}, u, unit)
+		}
 	}
 	choose(fault, "kind", y.Kind, &m.Kind, kinds)
 	choose(fault, "integrate", y.Integrate, &m.Integrate, integrals)
 	choose(fault, "label", y.Label, &m.Label, labels)
 	choose(fault, "reset", y.Reset, &m.ResetToZero, resets)
+	m.check(fault)
+	m.Expectations = p.expectations(name, y.Expectations)
+	m.EnergyUnit, m.PowerUnit = c.energyUnits(m, unit)
+	return m
+}
+
+// check reports what does not go together in a metric.
+func (m *Metric) check(fault func(field, format string, args ...any)) {
 	if !slices.Contains(baseWindows, m.Window) {
-		fault("window %s must be 1m, 5m, 15m, 30m or 1h", m.Window)
+		fault("window", "window %s must be 1m, 5m, 15m, 30m or 1h", m.Window)
 	}
-	if y.Length < 0 || y.Cadence < 0 || y.MaxGap < 0 || y.Lateness < 0 {
-		fault("length, cadence, max_gap and lateness must not be negative")
+	for _, d := range [...]struct {
+		field string
+		value time.Duration
+	}{{"length", m.Length}, {"cadence", m.Cadence}, {"max_gap", m.MaxGap}, {"lateness", m.Lateness}} {
+		if d.value < 0 {
+			fault(d.field, "%s %s must not be negative", d.field, d.value)
+		}
 	}
-	if y.MaxRate < 0 || y.Rollover < 0 || y.DipTolerance < 0 {
-		fault("max_rate, rollover and dip_tolerance must not be negative")
+	for _, x := range [...]struct {
+		field string
+		value float64
+	}{{"max_rate", m.MaxRate}, {"rollover", m.Rollover}, {"dip_tolerance", m.DipTol}} {
+		switch {
+		case x.value < 0:
+			fault(x.field, "%s %g must not be negative", x.field, x.value)
+		case x.value > 0 && m.Kind != Register:
+			fault(x.field, "%s is for registers", x.field)
+		}
 	}
-	if y.Min != nil && y.Max != nil && *y.Min > *y.Max {
-		fault("min %g is above max %g", *y.Min, *y.Max)
+	if m.ResetToZero && m.Kind != Register {
+		fault("reset", "reset is for registers")
+	}
+	if m.Min != nil && m.Max != nil && *m.Min > *m.Max {
+		fault("min", "min %g is above max %g", *m.Min, *m.Max)
 	}
 	if m.Kind != Gauge && m.Integrate != NoIntegral {
-		fault("integrate is for gauges, not for a %s", y.Kind)
+		fault("integrate", "integrate is for gauges")
 	}
-	if m.Kind != Register && (y.MaxRate > 0 || y.Rollover > 0 || y.DipTolerance > 0 || m.ResetToZero) {
-		fault("max_rate, rollover, dip_tolerance and reset are for registers")
+	if m.Spike < 0 || m.Spike > 0 && m.Spike < minSpike {
+		fault("spike", "spike %g must be at least %d robust standard deviations, or 0 for none", m.Spike, minSpike)
 	}
-	if y.Spike < 0 || y.Spike > 0 && y.Spike < minSpike {
-		fault("spike %g must be at least %d robust standard deviations, or 0 for none", y.Spike, minSpike)
+	if m.Kind == Register && m.Spike > 0 {
+		fault("spike", "spike is not for registers, whose values go on rising")
 	}
-	if m.Kind == Register && y.Spike > 0 {
-		fault("spike is not for registers, whose values go on rising")
+	if m.Stuck < 0 || m.Stuck > maxStuck {
+		fault("stuck", "stuck %s must be from 0s to %s", m.Stuck, maxStuck)
 	}
-	if y.Stuck < 0 || y.Stuck > maxStuck {
-		fault("stuck %s must be from 0s to %s", y.Stuck, maxStuck)
-	}
-	m.EnergyUnit, m.PowerUnit = c.energyUnits(m, unit)
-	return m, errors.Join(faults...)
 }
 
 // energyUnits returns the unit of a metric's energies and of their rate.
@@ -239,11 +292,11 @@ func nameOf[T comparable](choices map[string]T, choice T) string {
 }
 
 // choose sets target to the choice of that name or reports what is allowed.
-func choose[T any](fault func(string, ...any), field, name string, target *T, choices map[string]T) {
+func choose[T any](fault func(field, format string, args ...any), field, name string, target *T, choices map[string]T) {
 	value, ok := choices[name]
 	if !ok {
 		allowed := slices.DeleteFunc(slices.Sorted(maps.Keys(choices)), func(s string) bool { return s == "" })
-		fault("%s %q must be one of %v", field, name, allowed)
+		fault(field, "%s %q must be one of %v", field, name, allowed)
 		return
 	}
 	*target = value

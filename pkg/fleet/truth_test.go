@@ -313,7 +313,7 @@ func (p *platform) take(t *testing.T, d *fleet.Delivery, sequence uint64) string
 		}
 		p.versions[j.Series()] = append(p.versions[j.Series()], gold.Version{
 			Time: j.Reading.Time, Value: j.Reading.Value, Revision: j.Reading.Revision, Length: j.Reading.Length,
-			Flags: j.Flags, Epoch: p.judge.Epoch(), Quality: j.Reading.Quality, Stamp: stamp,
+			Flags: j.Flags, Epoch: j.Epoch, Quality: j.Reading.Quality, Stamp: stamp,
 		})
 	}, func(bronze.Fault) {
 		parts++

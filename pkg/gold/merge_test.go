@@ -79,22 +79,21 @@ func TestWinnersFollowTheLaw(t *testing.T) {
 			t.Fatal("winners are out of order")
 		}
 		for _, w := range winners {
-			for _, v := range byTime[w.Time] {
-				if !v.Rejected && judgedLast(v, byTime[w.Time]) && beats(v, w) {
+			same := byTime[w.Time]
+			for _, v := range same {
+				if stands(v, same) && contentOf(v) != contentOf(w) && beats(v, w, same) {
 					t.Fatalf("%+v loses to %+v", v, w)
 				}
 			}
-			if w.Rejected || w.Quality == reading.Withdrawn || !judgedLast(w, byTime[w.Time]) {
+			if w.Quality == reading.Withdrawn || !stands(w, same) {
 				t.Fatalf("%+v must not win", w)
 			}
 			delete(byTime, w.Time)
 		}
 		for at, left := range byTime {
-			best := slices.IndexFunc(left, func(v gold.Version) bool {
-				return !v.Rejected && judgedLast(v, left) && v.Quality.Rank() < 2
-			})
+			best := slices.IndexFunc(left, func(v gold.Version) bool { return stands(v, left) && v.Quality.Rank() < 2 })
 			withdrawn := slices.ContainsFunc(left, func(v gold.Version) bool {
-				return v.Quality == reading.Withdrawn && !v.Rejected && judgedLast(v, left)
+				return v.Quality == reading.Withdrawn && stands(v, left)
 			})
 			if best >= 0 && !withdrawn {
 				t.Fatalf("nothing won at %d although %+v stands", at, left[best])
@@ -103,28 +102,39 @@ func TestWinnersFollowTheLaw(t *testing.T) {
 	})
 }
 
-// judgedLast reports whether no other judgement of v's stamp is waived while v
-// is not, or of a higher epoch at equal waiver.
-func judgedLast(v gold.Version, same []gold.Version) bool {
-	return !slices.ContainsFunc(same, func(w gold.Version) bool {
-		if w.Stamp != v.Stamp {
-			return false
-		}
-		if w.Waived != v.Waived {
-			return w.Waived
-		}
-		return w.Epoch > v.Epoch || w.Epoch == v.Epoch && gold.Compare(&w, &v) > 0
+// contentOf leaves of a version what its producer said.
+func contentOf(v gold.Version) gold.Version {
+	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp = 0, 0, false, false, reading.Stamp{}
+	return v
+}
+
+// stands reports whether v accepts its content and no later epoch rejects that
+// by the same right.
+func stands(v gold.Version, same []gold.Version) bool {
+	return !v.Rejected && !slices.ContainsFunc(same, func(w gold.Version) bool {
+		return w.Rejected && contentOf(w) == contentOf(v) && w.Waived == v.Waived && w.Epoch > v.Epoch
 	})
 }
 
-func beats(v, w gold.Version) bool {
+// stampOf is the smallest stamp of the judgements by which v's content stands.
+func stampOf(v gold.Version, same []gold.Version) (stamp reading.Stamp) {
+	for _, w := range same {
+		if contentOf(w) == contentOf(v) && stands(w, same) &&
+			(stamp == reading.Stamp{} || w.Stamp.Compare(stamp) < 0) {
+			stamp = w.Stamp
+		}
+	}
+	return stamp
+}
+
+func beats(v, w gold.Version, same []gold.Version) bool {
 	if v.Quality.Rank() != w.Quality.Rank() {
 		return v.Quality.Rank() > w.Quality.Rank()
 	}
 	if v.Revision != w.Revision {
 		return v.Revision > w.Revision
 	}
-	if c := v.Stamp.Compare(w.Stamp); c != 0 {
+	if c := stampOf(v, same).Compare(stampOf(w, same)); c != 0 {
 		return c > 0
 	}
 	return math.Float64bits(v.Value) > math.Float64bits(w.Value)
@@ -138,6 +148,7 @@ func TestWinners(t *testing.T) {
 	version := func(value float64, q reading.Quality, revision uint64, stamp reading.Stamp) gold.Version {
 		return gold.Version{Time: 1, Value: value, Quality: q, Revision: revision, Epoch: 1, Stamp: stamp}
 	}
+	later := func(v gold.Version) gold.Version { v.Epoch++; return v }
 	tests := []struct {
 		name string
 		set  []gold.Version
@@ -157,6 +168,9 @@ func TestWinners(t *testing.T) {
 		{"A, B, A with a revision ends in A", []gold.Version{
 			version(1, reading.Actual, 0, at(1)), version(2, reading.Actual, 0, at(2)),
 			version(1, reading.Actual, 1, at(3))}, []float64{1}},
+		{"nor is it another reading if an epoch came in between", []gold.Version{
+			version(1, reading.Actual, 0, at(1)), version(2, reading.Actual, 0, at(2)),
+			later(version(1, reading.Actual, 0, at(3)))}, []float64{2}},
 		{"a withdrawal leaves nothing", []gold.Version{
 			version(1, reading.Actual, 0, at(1)), version(1, reading.Withdrawn, 0, at(2))}, nil},
 		{"a correction after a withdrawal counts again", []gold.Version{

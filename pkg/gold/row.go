@@ -33,7 +33,7 @@ type Row struct {
 	Versions []Version // normalized
 	Stats    Partial
 	Standing Standing
-	Epoch    uint64 // catalogue epoch whose parameters the statistics follow
+	Epoch    uint64 // catalogue epoch since which the metric has the parameters that the statistics follow
 }
 
 // NewRow returns the row that a normalized set of versions makes.
@@ -44,7 +44,7 @@ func NewRow(c *catalog.Catalog, key Key, versions []Version) Row {
 		Versions: versions,
 		Stats:    Fold(m, RowWinners(m, versions), key.Start+int64(key.Width)),
 		Standing: Stand(c.History(), versions),
-		Epoch:    c.Epoch(),
+		Epoch:    m.Folded,
 	}
 }
 

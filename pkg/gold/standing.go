@@ -88,22 +88,21 @@ func settled(h catalog.History, same []Version) (at int64, present bool) {
 		}
 		return inForce(h, &same[0]), true
 	}
-	order := make([]*Version, len(same))
-	for i := range same {
-		order[i] = &same[i]
+	past := newContest(same)
+	order := make([]int, len(same))
+	for i := range order {
+		order[i] = i
 	}
-	slices.SortFunc(order, func(v, w *Version) int { return cmp.Compare(inForce(h, v), inForce(h, w)) })
-	var (
-		past = contest{judged: make(map[reading.Stamp]*Version, len(same))}
-		last *Version
-	)
-	for i, v := range order {
-		past.judge(v)
-		if i+1 < len(order) && inForce(h, order[i+1]) == inForce(h, v) {
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(inForce(h, &same[i]), inForce(h, &same[j])) })
+	var last *Version
+	for n, i := range order {
+		past.judge(i)
+		since := inForce(h, &same[i])
+		if n+1 < len(order) && inForce(h, &same[order[n+1]]) == since {
 			continue // they come into force together
 		}
 		if w := past.winner(); !sameWinner(w, last) {
-			at, last = inForce(h, v), w
+			at, last = since, w
 		}
 	}
 	return at, last != nil
@@ -122,20 +121,37 @@ func sameWinner(v, w *Version) bool {
 	return Compare(&a, &b) == 0
 }
 
-// contest is the versions of one event time that are in force so far.
+// contest is the versions of one event time that are in force so far, by
+// content.
 type contest struct {
-	judged     map[reading.Stamp]*Version // the judgement that counts of each stamp
-	candidates candidates                 // with judgements that no longer count
+	same       []Version
+	content    []int       // of each version
+	judged     [][]Version // of each content, in force
+	standing   []contender // of each content
+	candidates candidates  // with contents as they stood before
 }
 
-// judge takes in a version.
-func (c *contest) judge(v *Version) {
-	if old, ok := c.judged[v.Stamp]; ok && compareJudgements(v, old) < 0 {
-		return
+// newContest returns the contest of a normalized set before any is in force.
+func newContest(same []Version) *contest {
+	c := &contest{same: same, content: make([]int, len(same))}
+	for i := 1; i < len(same); i++ {
+		c.content[i] = c.content[i-1]
+		if compareContents(&same[i-1], &same[i]) != 0 {
+			c.content[i]++
+		}
 	}
-	c.judged[v.Stamp] = v
-	if !v.Rejected {
-		heap.Push(&c.candidates, v)
+	contents := c.content[len(same)-1] + 1
+	c.judged, c.standing = make([][]Version, contents), make([]contender, contents)
+	return c
+}
+
+// judge takes in version i.
+func (c *contest) judge(i int) {
+	n := c.content[i]
+	c.judged[n] = append(c.judged[n], c.same[i])
+	c.standing[n] = contend(c.judged[n])
+	if c.standing[n].version != nil {
+		heap.Push(&c.candidates, candidate{c.standing[n], n})
 	}
 }
 
@@ -143,25 +159,31 @@ func (c *contest) judge(v *Version) {
 func (c *contest) winner() *Version {
 	for len(c.candidates) > 0 {
 		best := c.candidates[0]
-		if c.judged[best.Stamp] != best {
+		if c.standing[best.content] != best.contender {
 			heap.Pop(&c.candidates)
 			continue
 		}
-		if !counts(best) {
+		if !counts(best.version) {
 			return nil
 		}
-		return best
+		return best.version
 	}
 	return nil
 }
 
-// candidates is a heap with the greatest version on top.
-type candidates []*Version
+// candidate is a content as it stands or stood.
+type candidate struct {
+	contender
+	content int
+}
+
+// candidates is a heap with the greatest on top.
+type candidates []candidate
 
 func (c candidates) Len() int           { return len(c) }
-func (c candidates) Less(i, j int) bool { return outranks(c[i], c[j]) }
+func (c candidates) Less(i, j int) bool { return c[i].outranks(&c[j].contender) }
 func (c candidates) Swap(i, j int)      { c[i], c[j] = c[j], c[i] }
-func (c *candidates) Push(v any)        { *c = append(*c, v.(*Version)) }
+func (c *candidates) Push(v any)        { *c = append(*c, v.(candidate)) }
 
 func (c *candidates) Pop() any {
 	last := len(*c) - 1

@@ -49,16 +49,23 @@ func Compare(v, w *Version) int {
 		return c
 	}
 	return cmp.Or(
+		compareContents(v, w),
+		cmp.Compare(v.Epoch, w.Epoch),
+		cmp.Compare(v.Flags, w.Flags),
+		compareBool(v.Rejected, w.Rejected),
+		compareBool(v.Waived, w.Waived),
+	)
+}
+
+// compareContents orders versions of one event time by content.
+func compareContents(v, w *Version) int {
+	return cmp.Or(
 		cmp.Compare(v.Quality, w.Quality),
 		cmp.Compare(v.Revision, w.Revision),
 		cmp.Compare(math.Float64bits(v.Value), math.Float64bits(w.Value)),
 		cmp.Compare(v.Length, w.Length),
 		compareBool(v.Exchange, w.Exchange),
 		cmp.Compare(math.Float64bits(v.ExchangeStart), math.Float64bits(w.ExchangeStart)),
-		cmp.Compare(v.Epoch, w.Epoch),
-		cmp.Compare(v.Flags, w.Flags),
-		compareBool(v.Rejected, w.Rejected),
-		compareBool(v.Waived, w.Waived),
 	)
 }
 
@@ -115,9 +122,15 @@ func Equal(a, b []Version) bool { return slices.Equal(a, b) }
 // Winners appends to dst, in time order, the version that counts at each event
 // time of a normalized set. Times whose winner is withdrawn are left out.
 //
-// Of several judgements of one stamp the waived outrank the unwaived, and then
-// the highest epoch counts. Of what remains and is not rejected, the greatest
-// by quality rank, revision, stamp and value bits wins.
+// A rejected judgement overrules earlier epochs' judgements of the same content
+// and waiver. A content stands if a judgement that accepts it is not overruled;
+// its stamp is the smallest of these, whatever their epochs. Of the contents
+// that stand, the greatest by quality rank, revision, stamp and value bits wins.
+//
+// So, once each reading's judgements under all epochs are there, as
+// silver.Hearing gives them, the winners are those of the newest epoch's
+// judgements alone: what an earlier epoch accepted and the newest does not is
+// overruled, and of what both accept the newest has no greater stamp.
 func Winners(dst, versions []Version) []Version {
 	for i := 0; i < len(versions); {
 		j := i + 1
@@ -133,7 +146,7 @@ func Winners(dst, versions []Version) []Version {
 }
 
 // winner returns the version that counts among those of one event time, nil
-// when all are rejected.
+// when there is none.
 func winner(same []Version) *Version {
 	if len(same) == 1 {
 		if same[0].Rejected {
@@ -141,54 +154,71 @@ func winner(same []Version) *Version {
 		}
 		return &same[0]
 	}
-	var best *Version
-	for _, v := range judgedLast(same) {
-		if !v.Rejected && (best == nil || outranks(v, best)) {
-			best = v
+	var best contender
+	for i := 0; i < len(same); {
+		j := i + 1
+		for j < len(same) && compareContents(&same[i], &same[j]) == 0 {
+			j++
 		}
+		if c := contend(same[i:j]); c.version != nil && (best.version == nil || c.outranks(&best)) {
+			best = c
+		}
+		i = j
 	}
-	return best
+	return best.version
 }
 
-// judgedLast returns, for each stamp, the judgement that counts. Judgements of
-// one stamp and epoch with different outcomes cannot come from one catalogue;
-// the order of Compare settles them all the same.
-func judgedLast(same []Version) []*Version {
-	all := make([]*Version, len(same))
+// contender is a content that stands.
+type contender struct {
+	version *Version // the waived, then the latest of its judgements; nil if it does not stand
+	stamp   reading.Stamp
+}
+
+// contend weighs the judgements of one content.
+func contend(same []Version) (c contender) {
+	var rejected [2]uint64 // the latest epoch that rejects, without and with a waiver
 	for i := range same {
-		all[i] = &same[i]
-	}
-	slices.SortFunc(all, func(v, w *Version) int {
-		return cmp.Or(v.Stamp.Compare(w.Stamp), compareJudgements(v, w))
-	})
-	last := all[:0]
-	for i, v := range all {
-		if i+1 == len(all) || all[i+1].Stamp != v.Stamp {
-			last = append(last, v)
+		if v := &same[i]; v.Rejected {
+			rejected[v.waiver()] = max(rejected[v.waiver()], v.Epoch)
 		}
 	}
-	return last
+	for i := range same {
+		v := &same[i]
+		switch {
+		case v.Rejected || v.Epoch < rejected[v.waiver()]:
+			continue
+		case c.version == nil:
+			c = contender{v, v.Stamp}
+			continue
+		case v.Stamp.Compare(c.stamp) < 0:
+			c.stamp = v.Stamp
+		}
+		if cmp.Or(compareBool(v.Waived, c.version.Waived), Compare(v, c.version)) > 0 {
+			c.version = v
+		}
+	}
+	return c
 }
 
-// compareJudgements orders judgements of one stamp; the greatest counts.
-func compareJudgements(v, w *Version) int {
-	return cmp.Or(
-		compareBool(v.Waived, w.Waived),
-		cmp.Compare(v.Epoch, w.Epoch),
-		Compare(v, w),
-	)
-}
-
-// outranks reports whether v wins over w. The last comparison makes the order
-// total.
-func outranks(v, w *Version) bool {
+// outranks reports whether c wins over d, another content. The last comparison
+// makes the order total.
+func (c *contender) outranks(d *contender) bool {
+	v, w := c.version, d.version
 	return cmp.Or(
 		cmp.Compare(v.Quality.Rank(), w.Quality.Rank()),
 		cmp.Compare(v.Revision, w.Revision),
-		v.Stamp.Compare(w.Stamp),
+		c.stamp.Compare(d.stamp),
 		cmp.Compare(math.Float64bits(v.Value), math.Float64bits(w.Value)),
-		Compare(v, w),
+		compareContents(v, w),
 	) > 0
+}
+
+// waiver is 1 for a judgement that rests on one.
+func (v *Version) waiver() int {
+	if v.Waived {
+		return 1
+	}
+	return 0
 }
 
 func compareBool(a, b bool) int {

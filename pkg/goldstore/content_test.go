@@ -282,20 +282,36 @@ func naiveStats(exchanged bool, set map[gold.Version]reading.Stamp) (p gold.Part
 	return p
 }
 
-// naiveWinner takes of each stamp the judgement that counts, then the greatest.
+// naiveWinner takes the contents that a judgement accepts and none of a later
+// epoch rejects by the same right, each with its smallest stamp, then the
+// greatest.
 func naiveWinner(same []gold.Version) (best gold.Version, ok bool) {
-	counting := map[reading.Stamp]gold.Version{}
+	contents := map[gold.Version][]gold.Version{}
 	for _, v := range same {
-		if w, seen := counting[v.Stamp]; !seen || slices.Compare(judgementTuple(v), judgementTuple(w)) > 0 {
-			counting[v.Stamp] = v
+		if !v.Rejected && !slices.ContainsFunc(same, func(w gold.Version) bool {
+			return w.Rejected && w.Epoch > v.Epoch && w.Waived == v.Waived && bare(w) == bare(v)
+		}) {
+			contents[bare(v)] = append(contents[bare(v)], v)
 		}
 	}
-	for _, v := range counting {
-		if !v.Rejected && (!ok || slices.Compare(winnerTuple(v), winnerTuple(best)) > 0) {
+	for _, standing := range contents {
+		v := slices.MaxFunc(standing, func(v, w gold.Version) int {
+			return slices.Compare(judgementTuple(v), judgementTuple(w))
+		})
+		v.Stamp = slices.MinFunc(standing, func(v, w gold.Version) int {
+			return slices.Compare(stampTuple(v.Stamp), stampTuple(w.Stamp))
+		}).Stamp
+		if !ok || slices.Compare(winnerTuple(v), winnerTuple(best)) > 0 {
 			best, ok = v, true
 		}
 	}
 	return best, ok && best.Quality != reading.Withdrawn
+}
+
+// bare is the content of a version.
+func bare(v gold.Version) gold.Version {
+	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp = 0, 0, false, false, reading.Stamp{}
+	return v
 }
 
 func stampTuple(s reading.Stamp) []uint64 {

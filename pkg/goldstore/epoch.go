@@ -11,9 +11,11 @@ import (
 )
 
 const (
+	// A row that an earlier build made has a time of its own.
 	insertEpoch = `
-INSERT INTO gold.epochs (number, hash, document) VALUES ($1, $2, $3)
-ON CONFLICT (number) DO NOTHING`
+INSERT INTO gold.epochs (number, hash, document, activated_at) VALUES ($1, $2, $3, $4)
+ON CONFLICT (number) DO UPDATE SET activated_at = excluded.activated_at
+WHERE epochs.hash = excluded.hash AND epochs.activated_at <> excluded.activated_at`
 	storedEpoch  = `SELECT hash FROM gold.epochs WHERE number = $1`
 	insertMetric = `
 INSERT INTO gold.metrics (epoch, metric, kind, integrate, unit, energy_unit, power_unit, description,
@@ -22,8 +24,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 ON CONFLICT (epoch, metric) DO NOTHING`
 )
 
-// RegisterEpoch records a catalogue and what it says of its metrics, which the
-// functions of schema gold answer by. It returns ErrEpochConflict when its
+// RegisterEpoch records a catalogue, when it came into force, and what it says of
+// its metrics, which the functions of schema gold answer by. It returns ErrEpochConflict when its
 // number is recorded with another hash.
 func (s *Store) RegisterEpoch(ctx context.Context, c *catalog.Catalog) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return registerEpoch(ctx, tx, c) })
@@ -35,7 +37,7 @@ func (s *Store) RegisterEpoch(ctx context.Context, c *catalog.Catalog) error {
 
 func registerEpoch(ctx context.Context, tx pgx.Tx, c *catalog.Catalog) error {
 	number := int64(c.Epoch())
-	if _, err := tx.Exec(ctx, insertEpoch, number, c.Hash(), c.Document()); err != nil {
+	if _, err := tx.Exec(ctx, insertEpoch, number, c.Hash(), c.Document(), c.Activated()); err != nil {
 		return err
 	}
 	var hash string

@@ -54,7 +54,7 @@ func (it *item) merge(c *catalog.Catalog) error {
 		}
 		it.added = len(versions) - len(b.versions)
 		same := gold.Equal(versions, b.versions)
-		if same && b.epoch >= c.Epoch() && b.stands() {
+		if same && b.epoch >= c.Metric(it.group.Series).Folded && b.stands() {
 			return nil
 		}
 		if b.epoch > c.Epoch() {

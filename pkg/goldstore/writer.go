@@ -74,7 +74,7 @@ func (w *Writer) CacheBytes() int64 { return w.cache.used }
 // Flush merges the groups into their rows in one transaction and moves the
 // position. It returns ErrPositionMoved when the position is not at Move.From,
 // *CollisionError when a series' id is taken, ErrCatalogBehind when a row that
-// it would change follows a later epoch. After any error nothing of the flush
+// it would change, or the partition, follows a later epoch. After any error nothing of the flush
 // is stored, but for a connection lost during commit, after which LoadPosition
 // tells.
 func (w *Writer) Flush(ctx context.Context, f Flush) (Result, error) {
@@ -220,7 +220,7 @@ const lockClass = 0x676f6c64
 const (
 	lockPartition  = `SELECT pg_advisory_xact_lock_shared($1, $2)`
 	readGeneration = `
-SELECT coalesce(generation, 0), coalesce(rolls, 0), rolled_day
+SELECT coalesce(generation, 0), coalesce(rolls, 0), rolled_day, coalesce(epoch, 0)
 FROM (SELECT) AS always LEFT JOIN gold.generations ON partition = $1`
 )
 
@@ -235,11 +235,11 @@ func (t *transaction) begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, out
 	b.Queue(lockPartition, int32(lockClass), int32(w.partition))
 	// Read under the lock: nobody raises them until the commit.
 	var (
-		generation, rolls int64
-		rolled            *time.Time
+		generation, rolls, epoch int64
+		rolled                   *time.Time
 	)
 	b.Queue(readGeneration, int32(w.partition)).QueryRow(func(row pgx.Row) error {
-		return row.Scan(&generation, &rolls, &rolled)
+		return row.Scan(&generation, &rolls, &rolled, &epoch)
 	})
 	if t.flush.Feed != nil {
 		b.Queue(nextOutbox).QueryRow(func(row pgx.Row) error { return row.Scan(&outboxID) })
@@ -248,6 +248,10 @@ func (t *transaction) begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, out
 	tx = results.Tx()
 	if err := results.Close(); err != nil {
 		return tx, 0, fmt.Errorf("begin: %w", missingTable(err))
+	}
+	if uint64(epoch) > w.catalog.Epoch() {
+		return tx, 0, fmt.Errorf("partition %d requires epoch %d, the writer has %d: %w",
+			w.partition, epoch, w.catalog.Epoch(), ErrCatalogBehind)
 	}
 	if generation != w.generation {
 		w.cache.clear()

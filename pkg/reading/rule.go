@@ -31,6 +31,7 @@ const (
 	Jump    // a rise of a register that no meter can have counted
 	Overlap // begins before a reading before it ends
 	ExchangeMismatch
+	Expectation // one of the catalogue's; the detail names it
 	ruleCount
 )
 
@@ -39,6 +40,7 @@ var ruleNames = [ruleCount]string{
 	"unknown_unit", "unit_mismatch", "out_of_range", "time_in_future", "time_too_old",
 	"spike", "stuck", "gap", "jump", "overlap",
 	"exchange_mismatch",
+	"expectation",
 }
 
 // String returns the rule's name as it stands in subjects and answers.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -66,6 +67,7 @@ var (
 		{reading.TimeInFuture, 1, true, timeInFuture},
 		{reading.TimeTooOld, 1, false, timeTooOld},
 		{reading.ExchangeMismatch, 1, false, exchangeMismatch},
+		{reading.Expectation, 1, true, expectation},
 	}
 )
 
@@ -232,4 +234,31 @@ func exchangeMismatch(s *subject) (outcome, string) {
 	}
 	return refuse, fmt.Sprintf(
 		"exchange_start is for registers, which %s is not: leave it out, or declare the metric a register", s.metric)
+}
+
+// expectation asks what the catalogue expects of the metric. Of a withdrawal,
+// whose value says nothing, and of a reading that has no canonical form nothing
+// is expected.
+func expectation(s *subject) (outcome, string) {
+	m := s.resolution.Metric
+	if m == nil || len(m.Expectations) == 0 || s.unresolved != nil || s.reading.Quality == reading.Withdrawn ||
+		math.IsNaN(s.value) || math.IsInf(s.value, 0) {
+		return pass, ""
+	}
+	r := s.canonical()
+	decided, details := pass, []string(nil)
+	for i := range m.Expectations {
+		e := &m.Expectations[i]
+		met, why := e.Met(&r)
+		switch {
+		case met:
+		case e.Quarantine:
+			decided = refuse
+			details = append(details,
+				fmt.Sprintf("expectation %s of %s is not met by %g %s: %s", e.Name, m.Name, s.value, m.Unit, why))
+		case decided == pass:
+			decided = flag
+		}
+	}
+	return decided, strings.Join(details, "; ")
 }

@@ -18,11 +18,12 @@ import (
 
 // Judgement is what silver decided of one reading.
 type Judgement struct {
-	Reading  reading.Reading // normalized if accepted, as received if not
+	Reading  reading.Reading // normalized if accepted or a Hearing's rejection, else as received
 	Stamp    reading.Stamp
 	Flags    reading.Rules // rules that fired without rejecting
 	Refused  reading.Rules // rules that rejected; empty if accepted
 	Waived   bool          // a rule that fired was waived
+	Epoch    uint64        // since which readings of the metric are judged like this
 	Detail   string        // why it was refused and what mends it; empty if accepted
 	accepted bool
 }
@@ -41,14 +42,14 @@ type Judge struct{ catalog *catalog.Catalog }
 // NewJudge returns a judge for a catalogue.
 func NewJudge(c *catalog.Catalog) *Judge { return &Judge{catalog: c} }
 
-// Epoch returns the number of the catalogue epoch that the judge applies.
-func (j *Judge) Epoch() uint64 { return j.catalog.Epoch() }
+// Catalog returns the catalogue that the judge applies.
+func (j *Judge) Catalog() *catalog.Catalog { return j.catalog }
 
 // Bench is a judge prepared for the readings of one entity, metric and unit,
 // as a message's dictionary names them. What depends on the names alone is
 // decided once.
 type Bench struct {
-	catalog    *catalog.Catalog
+	epoch      uint64
 	names      subject
 	resolution catalog.Resolution
 	flags      reading.Rules
@@ -58,7 +59,7 @@ type Bench struct {
 
 // Bench prepares for readings of an entity and metric that come with a unit.
 func (j *Judge) Bench(entityID, metric, unit string) *Bench {
-	b := &Bench{catalog: j.catalog}
+	b := &Bench{epoch: j.catalog.Metric(reading.Series{Metric: metric}).Judged}
 	b.names = subject{catalog: j.catalog, entityID: entityID, metric: metric, unit: unit}
 	b.names.resolution, b.names.unresolved = j.catalog.Resolve(metric, unit)
 	b.resolution = b.names.resolution
@@ -85,18 +86,30 @@ func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rul
 		refused |= valueRefused
 		details = append(slices.Clip(details), valueDetails...)
 	}
-	judgement := Judgement{Reading: r, Stamp: stamp, Flags: flags, Refused: refused}
+	judgement := Judgement{Reading: r, Stamp: stamp, Flags: flags, Refused: refused, Epoch: b.epoch}
 	if refused != 0 {
 		judgement.Detail = strings.Join(details, "; ")
 		return judgement
 	}
 	judgement.accepted = true
 	judgement.Waived = waived&flags != 0
-	judgement.Reading.Unit = b.resolution.Unit
-	judgement.Reading.Value = s.value + 0 // −0 becomes 0
-	judgement.Reading.ExchangeStart = s.exchange + 0
-	judgement.Reading.Time, judgement.Reading.Length = s.start, s.length
+	judgement.Reading = s.canonical()
 	return judgement
+}
+
+// Epoch returns the epoch since which readings of the bench's metric are judged
+// as they are by it.
+func (b *Bench) Epoch() uint64 { return b.epoch }
+
+// canonical returns the reading in canonical unit, from the start of its
+// interval.
+func (s *subject) canonical() reading.Reading {
+	r := s.reading
+	r.Unit = s.resolution.Unit
+	r.Value = s.value + 0 // −0 becomes 0
+	r.ExchangeStart = s.exchange + 0
+	r.Time, r.Length = s.start, s.length
+	return r
 }
 
 // interval returns the start and the span that a reading covers: from the

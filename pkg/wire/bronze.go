@@ -34,6 +34,16 @@ func (e *BronzeEncoder) Marshal() ([]byte, error) {
 	return data, nil
 }
 
+// EpochMarker returns the message that makes everything behind it in a partition
+// be judged under that catalogue epoch or a later one.
+func EpochMarker(epoch uint64) ([]byte, error) {
+	data, err := proto.Marshal(&energyv1.BronzeBatch{Epoch: epoch})
+	if err != nil {
+		return nil, fmt.Errorf("marshal epoch marker: %w", err)
+	}
+	return data, nil
+}
+
 func (e *BronzeEncoder) message() *energyv1.BronzeBatch {
 	c := &e.columns
 	return &energyv1.BronzeBatch{
@@ -85,6 +95,10 @@ func bronzeOf(batch *energyv1.BronzeBatch) (*Bronze, error) {
 	}
 	return b, nil
 }
+
+// Epoch returns the catalogue epoch under which everything behind this message is
+// judged at the earliest, 0 when it says nothing of that.
+func (b *Bronze) Epoch() uint64 { return b.batch.GetEpoch() }
 
 // Len returns the number of rows.
 func (b *Bronze) Len() int { return len(b.batch.GetSeriesIndex()) }

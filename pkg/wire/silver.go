@@ -13,15 +13,18 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
-// SilverEncoder builds a SilverBatch of accepted readings. Its zero value is
-// ready for use.
+// SilverEncoder builds a SilverBatch of judgements. Its zero value is ready for
+// use.
 type SilverEncoder struct {
-	columns columns
-	flags   runs
-	waived  runs
+	columns  columns
+	flags    runs
+	verdict  runs
+	rejected bool // whether any is
+	waived   runs
 }
 
-// Add appends an accepted judgement.
+// Add appends a judgement that accepts a reading, or a silver.Hearing's
+// rejection of what was accepted.
 func (e *SilverEncoder) Add(j *silver.Judgement) {
 	e.columns.add(j.Series(), &j.Reading, j.Stamp)
 	e.flags.add(uint64(j.Flags))
@@ -30,6 +33,11 @@ func (e *SilverEncoder) Add(j *silver.Judgement) {
 		waived = 1
 	}
 	e.waived.add(waived)
+	verdict := energyv1.Verdict_VERDICT_ACCEPTED
+	if !j.Accepted() {
+		verdict, e.rejected = energyv1.Verdict_VERDICT_REJECTED, true
+	}
+	e.verdict.add(uint64(verdict))
 }
 
 // Len returns the number of rows since the last Marshal.
@@ -42,17 +50,21 @@ func (e *SilverEncoder) Size() int { return e.columns.size }
 // encoder.
 func (e *SilverEncoder) Marshal(epoch uint64) ([]byte, error) {
 	c := &e.columns
+	var verdict *energyv1.Runs
+	if e.rejected {
+		verdict = e.verdict.proto()
+	}
 	data, err := proto.Marshal(&energyv1.SilverBatch{
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
 		Stamps: &c.stamps.columns, Flags: e.flags.proto(), Waived: e.waived.proto(), Epoch: epoch,
-		Exchanges: c.exchanges(),
+		Verdict: verdict, Exchanges: c.exchanges(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal silver batch: %w", err)
 	}
 	c.reset()
-	e.flags, e.waived = e.flags.emptied(), e.waived.emptied()
+	e.flags, e.waived, e.verdict, e.rejected = e.flags.emptied(), e.waived.emptied(), e.verdict.emptied(), false
 	return data, nil
 }
 
@@ -93,6 +105,9 @@ func checkFinite(name string, values []float64) error {
 	}
 	return nil
 }
+
+// Epoch returns the number of the catalogue epoch that judged.
+func (s *Silver) Epoch() uint64 { return s.batch.GetEpoch() }
 
 // Len returns the number of rows.
 func (s *Silver) Len() int { return len(s.batch.GetSeriesIndex()) }

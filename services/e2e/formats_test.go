@@ -22,10 +22,10 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/reading"
-	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/ingest"
 	"github.com/energy-platform/energy/services/internal/publish"
 	"github.com/energy-platform/energy/services/internal/source"
@@ -181,13 +181,13 @@ func versions(t *testing.T, messages []broker.Message) (all []version, refused [
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge := cleaner.New(0, silver.NewJudge(c))
+	judge := cleaner.New(0, epochs.Fixed{Catalog: c})
 	for _, m := range out.Messages {
 		if m.Subject != broker.BronzeSubject(0) {
 			refused = append(refused, refusals(t, m.Data)...)
 			continue
 		}
-		judged, err := judge.Clean([]broker.Message{{Subject: m.Subject, Data: m.Data, Received: received}})
+		judged, err := judge.Clean(t.Context(), []broker.Message{{Subject: m.Subject, Data: m.Data, Received: received}})
 		if err != nil {
 			t.Fatal(err)
 		}

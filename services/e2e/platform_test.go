@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localnats"
@@ -30,6 +31,7 @@ import (
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/app"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/publish"
 	"github.com/energy-platform/energy/services/internal/settings"
 	"github.com/energy-platform/energy/services/internal/source"
@@ -110,6 +112,17 @@ func provision(t *testing.T, nats *localnats.Server, partitions int) {
 	topology := broker.DefaultTopology()
 	topology.Partitions = partitions
 	if err := broker.Provision(t.Context(), js, topology); err != nil {
+		t.Fatal(err)
+	}
+	first, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := broker.OpenEpochs(t.Context(), js)
+	if err == nil {
+		err = epochs.Ensure(t.Context(), store, []byte(first.Document()))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }

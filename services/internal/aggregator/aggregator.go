@@ -4,6 +4,7 @@ package aggregator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -29,11 +30,13 @@ type Deps struct {
 	JetStream jetstream.JetStream
 	Publisher *broker.Publisher
 	Store     *goldstore.Store
-	Catalog   *catalog.Catalog
-	Budget    *broker.Budget
-	Logger    *slog.Logger
-	Limits    broker.BatchLimits
-	Grace     time.Duration
+	Catalogs  *Catalogs
+	// Partitions is the number of all partitions.
+	Partitions int
+	Budget     *broker.Budget
+	Logger     *slog.Logger
+	Limits     broker.BatchLimits
+	Grace      time.Duration
 	// CacheBytes bounds the gold rows that one partition keeps in memory.
 	CacheBytes int64
 	// ParentsQuiet is how long a day must be over and without a change before
@@ -52,18 +55,23 @@ type Deps struct {
 // on from its position; starting it again mends that.
 func Run(ctx context.Context, d Deps, partition int) error {
 	name := fmt.Sprintf("%s.%d", Stage, partition)
+	newest, err := d.current(ctx, name)
+	if err != nil {
+		return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", name, err))
+	}
 	a := &worker{
-		Deps: d, name: name, partition: partition,
-		collector: gold.NewCollector(d.Catalog),
-		writer:    d.Store.NewWriter(uint32(partition), d.Catalog, goldstore.WriterConfig{CacheBytes: d.CacheBytes}),
+		Deps: d, name: name, partition: partition, catalog: newest,
+		collector: gold.NewCollector(newest),
+		writer:    d.Store.NewWriter(uint32(partition), newest, goldstore.WriterConfig{CacheBytes: d.CacheBytes}),
 		refused:   refusal.NewCollector(Stage),
 		relay:     newRelay(d, partition),
 	}
 	a.Logger = d.Logger.With("stage", name)
-	p := newParents(d, partition)
+	p, r := newParents(d, partition), newRecompute(d, partition, a.relay)
 	defer d.Forget(a.relay.name)
 	defer d.Forget(p.name)
-	return lifecycle.All(ctx, a.run, a.relay.run, p.run)
+	defer d.Forget(r.name)
+	return lifecycle.All(ctx, a.run, a.relay.run, p.run, r.run)
 }
 
 // worker is one partition at work.
@@ -71,6 +79,7 @@ type worker struct {
 	Deps
 	name      string
 	partition int
+	catalog   *catalog.Catalog // newest epoch, which the collector and the writer have
 	reader    *broker.Reader
 	position  goldstore.Position
 	collector *gold.Collector
@@ -95,7 +104,7 @@ func (a *worker) run(ctx context.Context) error {
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
 		}
-		err = a.merge(work, batch)
+		err = a.mergeUnderNewest(work, batch)
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
@@ -103,10 +112,42 @@ func (a *worker) run(ctx context.Context) error {
 	}
 }
 
+// mergeUnderNewest takes one batch into gold under the newest epoch known when
+// it begins or, if that is later, one that a message or gold itself is ahead by.
+func (a *worker) mergeUnderNewest(ctx context.Context, batch *broker.Batch) error {
+	for needed := uint64(0); ; needed = a.catalog.Epoch() + 1 {
+		if err := a.follow(ctx, needed); err != nil {
+			return err
+		}
+		err := a.merge(ctx, batch)
+		if !errors.Is(err, goldstore.ErrCatalogBehind) {
+			return err
+		}
+		a.Logger.InfoContext(ctx, "gold is at a later catalogue epoch", "have", a.catalog.Epoch(), "error", err)
+	}
+}
+
+// follow goes on under the newest epoch, which is that one at least.
+func (a *worker) follow(ctx context.Context, needed uint64) error {
+	if _, err := a.Catalogs.Await(ctx, needed); err != nil {
+		return err
+	}
+	newest, err := a.current(ctx, a.name)
+	if err != nil || newest == a.catalog {
+		return err
+	}
+	a.catalog, a.collector = newest, gold.NewCollector(newest)
+	a.writer.SetCatalog(newest)
+	return nil
+}
+
 // merge takes one batch into gold.
 func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	began := time.Now()
-	counts := a.collect(batch.Messages)
+	counts, err := a.collect(batch.Messages)
+	if err != nil {
+		return err
+	}
 	if err := a.quarantine(ctx); err != nil {
 		return err
 	}
@@ -131,15 +172,20 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 }
 
 // collect gathers the versions of messages by window.
-func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts) {
+func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, err error) {
 	for i := range messages {
 		m := &messages[i]
 		batch, err := wire.DecodeSilver(m.Data)
 		if err != nil {
 			counts.In++
 			counts.Quarantined++
-			a.refused.Add(reading.Undecodable, a.Catalog.Epoch(), refusal.Foreign(m, err))
+			a.refused.Add(reading.Undecodable, 0, refusal.Foreign(m, err))
 			continue
+		}
+		if batch.Epoch() > a.catalog.Epoch() {
+			a.collector.Take() // all is collected again
+			return counts, fmt.Errorf("message %d was judged under epoch %d: %w",
+				m.Sequence, batch.Epoch(), goldstore.ErrCatalogBehind)
 		}
 		n := uint64(batch.Len())
 		counts.In += n
@@ -148,7 +194,7 @@ func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts) {
 			a.collector.Add(series, version)
 		}
 	}
-	return counts
+	return counts, nil
 }
 
 // quarantine stores what could not be decoded before the position passes it.
@@ -165,8 +211,12 @@ func (a *worker) quarantine(ctx context.Context) error {
 
 // feed encodes what a flush changed.
 func (a *worker) feed(id int64, changes []gold.Change) (subject string, payload []byte, err error) {
+	return feedMessage(a.partition, id, changes)
+}
+
+func feedMessage(partition int, id int64, changes []gold.Change) (subject string, payload []byte, err error) {
 	payload, err = wire.Changes(id, changes)
-	return broker.GoldSubject(a.partition), payload, err
+	return broker.GoldSubject(partition), payload, err
 }
 
 // retry calls what until it succeeds or fails for good, and reports how the

@@ -12,15 +12,12 @@ import (
 // work, so that trouble with them is reported and holds up nothing.
 type parents struct {
 	Deps
-	name   string
-	roller *goldstore.Roller
+	name      string
+	partition uint32
 }
 
 func newParents(d Deps, partition int) *parents {
-	p := &parents{
-		Deps: d, name: fmt.Sprintf("parents.%d", partition),
-		roller: d.Store.NewRoller(uint32(partition), d.Catalog, goldstore.RollerConfig{Quiet: d.ParentsQuiet}),
-	}
+	p := &parents{Deps: d, name: fmt.Sprintf("parents.%d", partition), partition: uint32(partition)}
 	p.Logger = d.Logger.With("stage", p.name)
 	return p
 }
@@ -60,7 +57,8 @@ func (p *parents) roll(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		}
-		rolled, err := p.roller.Roll(ctx)
+		roller := p.Store.NewRoller(p.partition, p.Catalogs.Newest(), goldstore.RollerConfig{Quiet: p.ParentsQuiet})
+		rolled, err := roller.Roll(ctx)
 		<-p.ParentsTurn
 		if err != nil || rolled.Due == 0 {
 			return err

@@ -86,7 +86,7 @@ func runService(
 				answers := p.Query(ctx)
 				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
 			}
-			return lifecycle.All(ctx, append(build(p), serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
+			return lifecycle.All(ctx, append(build(p), p.epochs.Run, serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
 		},
 	)
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/energy-platform/energy/pkg/broker"
-	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
 
@@ -26,7 +26,7 @@ type Platform struct {
 	instance  string // of this process in leases
 	log       *slog.Logger
 	health    *health.Monitor
-	catalog   *catalog.Catalog
+	epochs    *epochs.Follower
 	conn      *nats.Conn
 	js        jetstream.JetStream
 	topology  broker.Topology
@@ -52,12 +52,8 @@ type Needs struct {
 // migrated, which it reports to the monitor meanwhile. It returns an error when
 // ctx ends first or a setting is wrong.
 func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logger) (*Platform, error) {
-	c, err := catalog.Default()
-	if err != nil {
-		return nil, err
-	}
 	p := &Platform{
-		common: n.Common, instance: cmp.Or(n.Common.Instance, n.Name), log: log, health: monitor, catalog: c,
+		common: n.Common, instance: cmp.Or(n.Common.Instance, n.Name), log: log, health: monitor,
 		answers: n.Answers,
 	}
 	if err := p.openStores(ctx, n); err != nil {
@@ -65,6 +61,7 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		return nil, err
 	}
 	monitor.Report("broker", errors.New("connecting"))
+	var err error
 	p.conn, err = broker.Connect(ctx, broker.ConnectConfig{URL: n.Broker.NATSURL, Name: n.Name, Logger: log})
 	if err != nil {
 		p.Close()
@@ -136,6 +133,9 @@ func (p *Platform) ready(ctx context.Context) (err error) {
 	if p.positions, err = broker.OpenPositions(ctx, p.js); err != nil {
 		return err
 	}
+	if p.epochs, err = p.follow(ctx); err != nil {
+		return err
+	}
 	if p.publisher == nil {
 		if p.publisher, err = broker.NewPublisher(p.js, broker.PublisherConfig{}); err != nil {
 			return err
@@ -145,6 +145,15 @@ func (p *Platform) ready(ctx context.Context) (err error) {
 		return nil
 	}
 	return p.store.CheckSchema(ctx)
+}
+
+// follow reads the epochs of the catalogue.
+func (p *Platform) follow(ctx context.Context) (*epochs.Follower, error) {
+	store, err := broker.OpenEpochs(ctx, p.js)
+	if err != nil {
+		return nil, err
+	}
+	return epochs.Follow(ctx, store, func(err error) { p.health.Report("catalog", err) }, p.log)
 }
 
 // Close closes the connections.

@@ -5,9 +5,7 @@ import (
 	"fmt"
 
 	"github.com/energy-platform/energy/pkg/broker"
-	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/lifecycle"
-	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/cleaner"
 	"github.com/energy-platform/energy/services/internal/ingest"
@@ -30,11 +28,12 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 		deps := p.stageDeps(s)
 		return p.share(ctx, name, 1, func(ctx context.Context, _ int) error {
 			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
+			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(ingest.Stage, shard),
 				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard), OutStream: broker.StreamBronze,
 				Limits: limits(s), Grace: p.common.Grace,
-				Process: ingest.NewDecoder(uint32(shard), p.topology.Partitions).Decode,
+				Process: func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) },
 			})
 		})
 	}
@@ -44,13 +43,12 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := p.stageDeps(s)
-		judge := silver.NewJudge(p.catalog)
 		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), OutStream: broker.StreamSilver,
 				Limits: limits(s), Grace: p.common.Grace,
-				Process: cleaner.New(partition, judge).Clean,
+				Process: cleaner.New(partition, p.epochs).Clean,
 			})
 		})
 	}
@@ -60,11 +58,8 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 // and the projection of the quarantine if it owns that.
 func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 	return func(ctx context.Context) error {
-		if err := p.registerEpoch(ctx); err != nil {
-			return err
-		}
 		deps := aggregator.Deps{
-			JetStream: p.js, Publisher: p.publisher, Store: p.store, Catalog: p.catalog,
+			JetStream: p.js, Publisher: p.publisher, Store: p.store, Catalogs: aggregator.NewCatalogs(p.epochs), Partitions: p.topology.Partitions,
 			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Limits: limits(s), Grace: p.common.Grace,
 			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
 			ParentsQuiet: g.ParentsQuiet, ParentsTurn: make(chan struct{}, 1),
@@ -84,21 +79,9 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 	}
 }
 
-// registerEpoch makes the catalogue known to the store, waiting for a store
-// that is away.
-func (p *Platform) registerEpoch(ctx context.Context) error {
-	err := new(broker.Backoff).Retry(ctx, goldstore.IsRetryable, func(err error) {
-		p.health.Report("catalog", err)
-		if err != nil {
-			p.log.WarnContext(ctx, "catalogue registration is retried", "error", err)
-		}
-	}, func() error { return p.store.RegisterEpoch(ctx, p.catalog) })
-	return lifecycle.Ended(ctx, err)
-}
-
 // Query returns the implementation of the query API, whose watches end with ctx.
 func (p *Platform) Query(ctx context.Context) *query.Server {
-	return query.NewServer(ctx, p.readers, p.catalog, query.Pipeline{
+	return query.NewServer(ctx, p.readers, p.epochs.Newest, query.Pipeline{
 		JetStream: p.js, Positions: p.positions,
 		Partitions: p.topology.Partitions, Shards: p.topology.IngressShards,
 	}, p.answers.QueryTimeout)

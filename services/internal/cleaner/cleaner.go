@@ -3,11 +3,11 @@
 package cleaner
 
 import (
-	"errors"
-
-	"github.com/nats-io/nats.go"
+	"context"
+	"fmt"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -18,72 +18,80 @@ import (
 // Stage is the name of this stage in positions and quarantine.
 const Stage = "silver"
 
-const (
-	// messageBytes is where a silver message is closed.
-	messageBytes = 64 << 10
-	// maxBenches bounds the judges kept ready for names seen before.
-	maxBenches = 1 << 16
-)
+// maxBenches bounds the judges kept ready for names seen before.
+const maxBenches = 1 << 16
 
-// Cleaner judges the bronze of one partition. It is used by one goroutine.
+// Catalogs gives the catalogue to judge by.
+type Catalogs interface {
+	// Newest returns the newest epoch known.
+	Newest() *catalog.Catalog
+	// Await returns the newest epoch once it is that one or a later.
+	Await(ctx context.Context, epoch uint64) (*catalog.Catalog, error)
+}
+
+// Cleaner judges the bronze of one partition by the newest epoch of the
+// catalogue: the one that is known when a batch begins or, if that is later, the
+// one that a marker in bronze asks for. It is used by one goroutine.
 type Cleaner struct {
-	partition int
-	judge     *silver.Judge
-	benches   map[reading.Series]*silver.Bench
-	accepted  wire.SilverEncoder
-	refused   *refusal.Collector
-	out       stage.Output
-	err       error
+	catalogs Catalogs
+	judge    *silver.Judge
+	benches  map[reading.Series]*silver.Bench
+	out      output
 }
 
 // New returns a cleaner of a partition.
-func New(partition int, judge *silver.Judge) *Cleaner {
-	return &Cleaner{
-		partition: partition, judge: judge,
-		benches: make(map[reading.Series]*silver.Bench), refused: refusal.NewCollector(Stage),
+func New(partition int, catalogs Catalogs) *Cleaner {
+	c := &Cleaner{catalogs: catalogs, out: newOutput(partition)}
+	c.follow(catalogs.Newest())
+	return c
+}
+
+// follow makes the cleaner judge by a catalogue from here on.
+func (c *Cleaner) follow(newest *catalog.Catalog) {
+	if c.judge == nil || c.judge.Catalog() != newest {
+		c.judge, c.benches = silver.NewJudge(newest), make(map[reading.Series]*silver.Bench)
 	}
 }
 
 // Clean returns the silver and quarantine messages of a batch.
-func (c *Cleaner) Clean(messages []broker.Message) (stage.Output, error) {
-	c.out, c.err = stage.Output{}, nil
+func (c *Cleaner) Clean(ctx context.Context, messages []broker.Message) (stage.Output, error) {
+	c.follow(c.catalogs.Newest())
 	for i := range messages {
-		c.message(&messages[i])
+		if err := c.message(ctx, &messages[i]); err != nil {
+			return stage.Output{}, err
+		}
 	}
-	c.close()
-	refused, err := c.refused.Messages()
-	c.out.Messages = append(c.out.Messages, refused...)
-	return c.out, errors.Join(c.err, err)
+	return c.out.take()
 }
 
-func (c *Cleaner) message(m *broker.Message) {
+func (c *Cleaner) message(ctx context.Context, m *broker.Message) error {
 	batch, err := wire.DecodeBronze(m.Data)
 	if err != nil {
-		c.out.Counts.In++
-		c.refuse(reading.Undecodable, refusal.Foreign(m, err))
-		return
+		c.out.counts.In++
+		c.out.refuse(reading.Undecodable, 0, refusal.Foreign(m, err))
+		return nil
+	}
+	if epoch := batch.Epoch(); epoch > c.judge.Catalog().Epoch() {
+		newest, err := c.catalogs.Await(ctx, epoch)
+		if err != nil {
+			return fmt.Errorf("message %d: %w", m.Sequence, err)
+		}
+		c.follow(newest)
 	}
 	benches := make([]*silver.Bench, len(batch.Series))
 	for i, names := range batch.Series {
 		benches[i] = c.bench(names)
 	}
 	for row := range batch.Rows() {
-		c.out.Counts.In++
+		c.out.counts.In++
 		judgement := benches[row.Series].Judge(row.Reading, row.Stamp, row.Waived)
-		if !judgement.Accepted() {
-			rule, _ := judgement.Refused.First()
-			c.refuse(rule, wire.Refusal{
-				Reading: judgement.Reading, Stamp: judgement.Stamp,
-				Rules: judgement.Refused | judgement.Flags, Detail: judgement.Detail,
-			})
-			continue
-		}
-		c.out.Counts.Out++
-		c.accepted.Add(&judgement)
-		if c.accepted.Size() >= messageBytes {
-			c.close()
+		if judgement.Accepted() {
+			c.out.pass(&judgement)
+		} else {
+			c.out.refuseJudged(&judgement)
 		}
 	}
+	return nil
 }
 
 // bench returns the judge of these names, made once while they keep coming.
@@ -99,21 +107,4 @@ func (c *Cleaner) bench(names reading.Series) *silver.Bench {
 		c.benches[names] = b
 	}
 	return b
-}
-
-func (c *Cleaner) refuse(rule reading.Rule, r wire.Refusal) {
-	c.out.Counts.Quarantined++
-	c.refused.Add(rule, c.judge.Epoch(), r)
-}
-
-func (c *Cleaner) close() {
-	if c.accepted.Len() == 0 {
-		return
-	}
-	data, err := c.accepted.Marshal(c.judge.Epoch())
-	if err != nil {
-		c.err = errors.Join(c.err, err)
-		return
-	}
-	c.out.Messages = append(c.out.Messages, &nats.Msg{Subject: broker.SilverSubject(c.partition), Data: data})
 }

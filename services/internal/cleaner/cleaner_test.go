@@ -1,15 +1,18 @@
 package cleaner_test
 
 import (
+	"context"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/reading"
-	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/epochs"
 )
 
 func TestCleaner(t *testing.T) {
@@ -33,7 +36,7 @@ func TestCleaner(t *testing.T) {
 	}
 	foreign := broker.Message{Subject: "bronze.2", Sequence: 8, Received: received, Data: []byte("\xff")}
 	own := broker.Message{Sequence: 7, Received: received, Data: data}
-	out, err := cleaner.New(2, silver.NewJudge(c)).Clean([]broker.Message{own, foreign})
+	out, err := cleaner.New(2, epochs.Fixed{Catalog: c}).Clean(t.Context(), []broker.Message{own, foreign})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,4 +75,69 @@ func TestCleaner(t *testing.T) {
 			t.Errorf("%s holds rules %q, want %q; all: %v", subject, refused[subject], rules, refused)
 		}
 	}
+}
+
+// TestMarker: what stands behind a marker is judged under its epoch, what stands
+// before under the one that is known.
+func TestMarker(t *testing.T) {
+	t.Parallel()
+	const document = "units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: 100}}"
+	all, err := catalog.Epochs{}.Append(time.Time{}, []byte(document))
+	if err == nil {
+		all, err = all.Append(time.Time{}, []byte(strings.Replace(document, "100", "10", 1)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var bronze wire.BronzeEncoder
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).UnixNano()
+	bronze.Add(reading.Reading{EntityID: "a", Metric: "u", Value: 50, Time: at}, reading.Stamp{Received: at, Sequence: 1})
+	data, err := bronze.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker, err := wire.EpochMarker(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, mark, after := broker.Message{Data: data}, broker.Message{Data: marker}, broker.Message{Data: data}
+	out, err := cleaner.New(0, lagging{all}).Clean(t.Context(), []broker.Message{before, mark, after})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if (out.Counts != broker.Counts{In: 2, Out: 1, Quarantined: 1}) {
+		t.Errorf("counts are %+v", out.Counts)
+	}
+
+	// Judged again, the reading's history is sent: accepted, then rejected.
+	rejudger := cleaner.NewRejudger(0, all, func(string) bool { return true })
+	out, err = rejudger.Rejudge(t.Context(), []broker.Message{before})
+	if err != nil || (out.Counts != broker.Counts{In: 1, Out: 2, Quarantined: 1}) {
+		t.Fatalf("counts are %+v: %v", out.Counts, err)
+	}
+	var got []bool
+	for _, m := range out.Messages[:2] {
+		batch, err := wire.DecodeSilver(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range batch.Versions() {
+			got = append(got, v.Rejected)
+			if v.Epoch != uint64(len(got)) || v.Value != 50 {
+				t.Errorf("judgement %d is %+v", len(got), v)
+			}
+		}
+	}
+	if !slices.Equal(got, []bool{false, true}) {
+		t.Errorf("rejected: %v", got)
+	}
+}
+
+// lagging knows the first epoch until another is asked for.
+type lagging struct{ all catalog.Epochs }
+
+func (l lagging) Newest() *catalog.Catalog { return l.all.Until(1).Newest() }
+
+func (l lagging) Await(_ context.Context, number uint64) (*catalog.Catalog, error) {
+	return l.all.Until(number).Newest(), nil
 }

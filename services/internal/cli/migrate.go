@@ -8,12 +8,15 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
 
@@ -29,8 +32,9 @@ func migrateCommand(environment map[string]string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "migrate",
 		Short: "Make or update the streams and the database schema",
-		Long: `migrate makes the streams and buckets of the broker (ENERGY_NATS_URL) and applies
-the migrations that the database (DATABASE_URL) lacks. Services do neither:
+		Long: `migrate makes the streams and buckets of the broker (ENERGY_NATS_URL), with the
+built-in catalogue as the first epoch where there is none, and applies the
+migrations that the database (DATABASE_URL) lacks. Services do neither:
 they wait until it is done. Running it again changes nothing but what its flags
 ask for.
 
@@ -119,7 +123,23 @@ func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) 
 	if err := broker.Provision(ctx, js, wanted); err != nil {
 		return err
 	}
+	if err := ensureCatalog(ctx, js); err != nil {
+		return err
+	}
 	fmt.Fprintf(out, "schema is at version %d; streams stand with %d partitions, READINGS takes %s\n",
 		goldstore.SchemaVersion(), wanted.Partitions, bytesOf(uint64(max(wanted.Limits.Readings, 0))))
 	return nil
+}
+
+// ensureCatalog makes the built-in catalogue the first epoch where there is none.
+func ensureCatalog(ctx context.Context, js jetstream.JetStream) error {
+	c, err := catalog.Default()
+	if err != nil {
+		return err
+	}
+	store, err := broker.OpenEpochs(ctx, js)
+	if err != nil {
+		return err
+	}
+	return epochs.Ensure(ctx, store, []byte(c.Document()))
 }

@@ -10,9 +10,9 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
-	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/generate"
 	"github.com/energy-platform/energy/services/internal/ingest"
 )
@@ -52,7 +52,7 @@ func TestStagesRefuseWhatTheFleetExpects(t *testing.T) {
 	for name, format := range formats {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			decoder, judge := ingest.NewDecoder(0, 1), cleaner.New(0, silver.NewJudge(c))
+			decoder, judge := ingest.NewDecoder(0, 1), cleaner.New(0, epochs.Fixed{Catalog: c})
 			received := f.Config().Start.Add(30 * 24 * time.Hour)
 			got := make(map[string]uint64)
 			taken, passed, sequence := uint64(0), uint64(0), uint64(0)
@@ -66,7 +66,7 @@ func TestStagesRefuseWhatTheFleetExpects(t *testing.T) {
 					t.Fatal(err)
 				}
 				taken += bronze.Counts.In
-				clean, err := judge.Clean(quarantined(t, got, bronze.Messages))
+				clean, err := judge.Clean(t.Context(), quarantined(t, got, bronze.Messages))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
@@ -12,9 +13,11 @@ import (
 
 // newAnswer returns an answer that reads one series. Its windows are final or
 // not by the server's clock.
-func (s *Server) newAnswer(tx *goldstore.ReadTx, series goldstore.Series, asked timeRange) *answer {
+func (s *Server) newAnswer(
+	tx *goldstore.ReadTx, c *catalog.Catalog, series goldstore.Series, asked timeRange,
+) *answer {
 	return &answer{
-		tx: tx, series: series, catalog: s.catalog, metric: s.catalog.Metric(series.Series), asked: asked, knownAt: s.now(),
+		tx: tx, series: series, catalog: c, metric: c.Metric(series.Series), asked: asked, knownAt: s.now(),
 	}
 }
 

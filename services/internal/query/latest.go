@@ -20,6 +20,7 @@ func (s *Server) GetLatest(
 		return err
 	}
 	type response = *energyv1.GetLatestResponse
+	c := s.newest()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
 			series, err := tx.Series(ctx, selector(req.GetSelector()))
@@ -34,7 +35,7 @@ func (s *Server) GetLatest(
 			return tx.Latest(ctx, ids, func(l goldstore.Latest) error {
 				one := byID[l.SeriesID]
 				return emit(&energyv1.GetLatestResponse{
-					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(s.catalog.Metric(one.Series).Kind),
+					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(c.Metric(one.Series).Kind),
 					Time: timestamp(l.At), Value: l.Value, Quality: energyv1.Quality(l.Quality),
 					LastChange: timestamppb.New(l.ChangedAt),
 				})

@@ -106,14 +106,14 @@ func (l *library) readings(pass int) []gold.Group {
 
 // ask answers for all series.
 func (l *library) ask(t *rapid.T, asked timeRange) (out []*energyv1.QueryAggregatesResponse) {
-	server := &Server{catalog: l.catalog, now: func() time.Time { return time.Unix(0, firstDay).Add(3 * 24 * time.Hour) }}
+	server := &Server{now: func() time.Time { return time.Unix(0, firstDay).Add(3 * 24 * time.Hour) }}
 	err := l.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
 		series, err := tx.Series(t.Context(), goldstore.Selector{})
 		if err != nil {
 			return err
 		}
 		for _, one := range series {
-			a := server.newAnswer(tx, one, asked)
+			a := server.newAnswer(tx, l.catalog, one, asked)
 			a.send = func(r *energyv1.QueryAggregatesResponse) error {
 				out = append(out, proto.CloneOf(r))
 				return nil

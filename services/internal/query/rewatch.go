@@ -28,7 +28,8 @@ func (w *watch) answers(
 	if i < 0 {
 		return nil, nil
 	}
-	metric := w.server.catalog.Metric(s)
+	c := w.server.newest()
+	metric := c.Metric(s)
 	asked := timeRange{windows: w.windows}
 	if err := asked.fits(metric, s); err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func (w *watch) answers(
 	answered := make(map[int64]bool)
 	for _, span := range spans {
 		asked.start, asked.end = span.from, span.to
-		a := w.server.newAnswer(tx, all[i], asked)
+		a := w.server.newAnswer(tx, c, all[i], asked)
 		a.send = func(q *energyv1.QueryAggregatesResponse) error {
 			for _, one := range q.GetAggregates() {
 				answered[one.GetStart().AsTime().UnixNano()] = true

@@ -18,20 +18,21 @@ import (
 type Server struct {
 	energyv1.UnimplementedQueryServiceServer
 	store    *goldstore.Store
-	catalog  *catalog.Catalog
+	newest   func() *catalog.Catalog
 	pipeline Pipeline
 	timeout  time.Duration
 	stopping <-chan struct{}
 	now      func() time.Time
 }
 
-// NewServer returns a server that reads from a store, at most for the timeout
+// NewServer returns a server that reads from a store, under the newest epoch of
+// the catalogue when an answer begins, at most for the timeout
 // for one answer, and reports on a pipeline. Watches end when ctx does, so that
 // they hold up no shutdown.
 func NewServer(
-	ctx context.Context, store *goldstore.Store, c *catalog.Catalog, pipeline Pipeline, timeout time.Duration,
+	ctx context.Context, store *goldstore.Store, newest func() *catalog.Catalog, pipeline Pipeline, timeout time.Duration,
 ) *Server {
-	return &Server{store: store, catalog: c, pipeline: pipeline, timeout: timeout, stopping: ctx.Done(), now: time.Now}
+	return &Server{store: store, newest: newest, pipeline: pipeline, timeout: timeout, stopping: ctx.Done(), now: time.Now}
 }
 
 // ahead is how many messages are read before the client has taken them.
@@ -87,6 +88,7 @@ func (s *Server) ListSeries(
 		return err
 	}
 	type response = *energyv1.ListSeriesResponse
+	c := s.newest()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
 			series, err := tx.SeriesPage(ctx, selector(req.GetSelector()), page)
@@ -94,7 +96,7 @@ func (s *Server) ListSeries(
 				return err
 			}
 			for _, one := range series {
-				m := s.catalog.Metric(one.Series)
+				m := c.Metric(one.Series)
 				err := emit(&energyv1.ListSeriesResponse{
 					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(m.Kind),
 					EnergyUnit: m.EnergyUnit, PowerUnit: m.PowerUnit, BaseWindow: durationpb.New(m.Window),
@@ -120,6 +122,7 @@ func (s *Server) QueryAggregates(
 		return err
 	}
 	type response = *energyv1.QueryAggregatesResponse
+	c := s.newest()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
 			series, err := tx.Series(ctx, selector(req.GetSelector()))
@@ -127,12 +130,12 @@ func (s *Server) QueryAggregates(
 				return err
 			}
 			for _, one := range series {
-				if err := asked.fits(s.catalog.Metric(one.Series), one.Series); err != nil {
+				if err := asked.fits(c.Metric(one.Series), one.Series); err != nil {
 					return err
 				}
 			}
 			for _, one := range series {
-				a := s.newAnswer(tx, one, asked)
+				a := s.newAnswer(tx, c, one, asked)
 				a.send = emit
 				if err := a.run(ctx); err != nil {
 					return err

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,6 +12,7 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 // PositionKey names the position of a stage for a partition or shard.
@@ -78,7 +80,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 	out := &energyv1.GetPipelineStatusResponse{
 		Stages: []*energyv1.StageStatus{ingest, silver, gold, projected}, Quarantine: quarantine, CaughtUp: true,
 	}
-	conserve(out, ingest, silver, gold)
+	conserve(out, rejudged(kept), ingest, silver, gold)
 	return out, p.streams(ctx, out)
 }
 
@@ -117,8 +119,19 @@ func (p Pipeline) stage(
 	return out, nil
 }
 
+// rejudged returns how many judgements of readings that were judged again gold is
+// to take in besides what silver passed on.
+func rejudged(kept map[string]broker.Position) (sent uint64) {
+	for key, position := range kept {
+		if strings.HasPrefix(key, stage.RejudgeKeys) {
+			sent += position.Counts.Out
+		}
+	}
+	return sent
+}
+
 // conserve compares what each stage passed on with what the next took in.
-func conserve(out *energyv1.GetPipelineStatusResponse, stages ...*energyv1.StageStatus) {
+func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages ...*energyv1.StageStatus) {
 	for i, stage := range out.GetStages() {
 		if stage.GetPendingMessages() > 0 {
 			out.CaughtUp = false
@@ -127,6 +140,9 @@ func conserve(out *energyv1.GetPipelineStatusResponse, stages ...*energyv1.Stage
 			continue
 		}
 		passed, taken := stages[i-1].GetReadingsOut(), stage.GetReadingsIn()
+		if stage.GetStage() == "gold" {
+			passed += rejudged
+		}
 		if taken < passed {
 			out.Missing += passed - taken
 		} else {

@@ -20,6 +20,9 @@ import (
 	"github.com/energy-platform/energy/pkg/lifecycle"
 )
 
+// RejudgeKeys begins the keys of positions of readings that are judged again.
+const RejudgeKeys = "rejudge-"
+
 // Output is what a batch became.
 type Output struct {
 	Messages []*nats.Msg
@@ -35,10 +38,12 @@ type Config struct {
 	Stream, Subject, OutStream string
 	Limits                     broker.BatchLimits
 	Grace                      time.Duration
-	// Process turns messages into output. It must be deterministic. What cannot
-	// be understood goes to quarantine; an error means that the stage itself is
-	// broken.
-	Process func([]broker.Message) (Output, error)
+	// Process turns messages into output, the same whenever it is asked. What
+	// cannot be understood goes to quarantine; an error means that the stage itself
+	// is broken, or that ctx ended.
+	Process func(context.Context, []broker.Message) (Output, error)
+	// Until, if not 0, is the last sequence to read: Run returns behind it.
+	Until uint64
 }
 
 // Deps is what stages of one process share.
@@ -53,7 +58,7 @@ type Deps struct {
 }
 
 // Run runs a stage until ctx ends, then finishes the batch in hand within the
-// grace period. It returns an error when it cannot go on from its position:
+// grace period; with Until it runs no further than that. It returns an error when it cannot go on from its position:
 // another owner moved it, or a stream was made anew. Starting it again mends
 // both.
 func Run(ctx context.Context, d Deps, c Config) error {
@@ -66,7 +71,7 @@ func Run(ctx context.Context, d Deps, c Config) error {
 	}
 	defer s.reader.Close()
 	s.Report(c.Key, nil)
-	for {
+	for c.Until == 0 || s.position.Sequence < c.Until {
 		batch, err := s.reader.NextBatch(ctx, c.Limits)
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
@@ -79,6 +84,7 @@ func Run(ctx context.Context, d Deps, c Config) error {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
 		}
 	}
+	return nil
 }
 
 // runner is one stage at work.
@@ -141,7 +147,7 @@ func (s *runner) recheck(ctx context.Context) error {
 // pass takes one batch through the stage.
 func (s *runner) pass(ctx context.Context, batch *broker.Batch) error {
 	began := time.Now()
-	out, err := s.Process(batch.Messages)
+	out, err := s.Process(ctx, batch.Messages)
 	if err != nil {
 		return fmt.Errorf("messages %d to %d: %w", batch.First, batch.Last, err)
 	}

@@ -428,7 +428,10 @@ type BronzeBatch struct {
 	// Sparse, by row.
 	Waivers []*Waiver `protobuf:"bytes,9,rep,name=waivers,proto3" json:"waivers,omitempty"`
 	// Sparse, by row; in the producer's unit.
-	Exchanges     *Exchanges `protobuf:"bytes,10,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
+	Exchanges *Exchanges `protobuf:"bytes,10,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
+	// Whatever follows in the stream is judged under this catalogue epoch or a
+	// later one. 0 says nothing. It comes in a batch without rows.
+	Epoch         uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -533,6 +536,13 @@ func (x *BronzeBatch) GetExchanges() *Exchanges {
 	return nil
 }
 
+func (x *BronzeBatch) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
 // SilverBatch holds judged readings: values in the canonical unit, times at
 // the start of the interval, all judged under one catalogue epoch.
 type SilverBatch struct {
@@ -552,7 +562,8 @@ type SilverBatch struct {
 	Verdict *Runs `protobuf:"bytes,10,opt,name=verdict,proto3" json:"verdict,omitempty"`
 	// 1 where the judgement rests on a waiver.
 	Waived *Runs `protobuf:"bytes,11,opt,name=waived,proto3" json:"waived,omitempty"`
-	// Number of the catalogue epoch that judged.
+	// Number of the catalogue epoch since which readings of these metrics are
+	// judged as they are here.
 	Epoch uint64 `protobuf:"varint,12,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Sparse, by row; in the canonical unit.
 	Exchanges     *Exchanges `protobuf:"bytes,13,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
@@ -807,7 +818,7 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12$\n" +
-	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\"\xaa\x03\n" +
+	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\"\xc0\x03\n" +
 	"\vBronzeBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +
@@ -819,7 +830,8 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\x06stamps\x18\b \x01(\v2\x11.energy.v1.StampsR\x06stamps\x12+\n" +
 	"\awaivers\x18\t \x03(\v2\x11.energy.v1.WaiverR\awaivers\x122\n" +
 	"\texchanges\x18\n" +
-	" \x01(\v2\x14.energy.v1.ExchangesR\texchanges\"\x8e\x04\n" +
+	" \x01(\v2\x14.energy.v1.ExchangesR\texchanges\x12\x14\n" +
+	"\x05epoch\x18\v \x01(\x04R\x05epoch\"\x8e\x04\n" +
 	"\vSilverBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +

@@ -1,0 +1,273 @@
+// Package apply puts an epoch of the catalogue into force and brings what is
+// stored to it.
+//
+// The steps, each of which may be stopped anywhere and is taken up again by
+// applying the same document:
+//
+//  1. The document becomes the next epoch, if it differs from the newest.
+//  2. A marker in each partition of BRONZE makes all that follows be judged under
+//     it. What stands before is judged again up to the marker, if the epoch
+//     changes how readings of any metric are judged.
+//  3. gold-aggregator takes in these judgements, and computes rows anew whose
+//     metric has other parameters; this is waited for.
+//  4. When no row is behind, the epoch is noted as applied.
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/epochs"
+	"github.com/energy-platform/energy/services/internal/rejudge"
+	"github.com/energy-platform/energy/services/internal/stage"
+)
+
+// Deps is what applying works on.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Store     *goldstore.Store
+	Logger    *slog.Logger
+	// Progress is told what is waited for, and the last time how it ended. It may
+	// be nil.
+	Progress func(Progress)
+}
+
+// Progress is how far an epoch is applied.
+type Progress struct {
+	Epoch                         *catalog.Catalog
+	Created                       bool            // whether the epoch was made for this document
+	Changes                       catalog.Changes // since the epoch applied last
+	Readings, Judgements, Refused uint64          // judged again, sent, and refused so far
+	Waiting                       int             // partitions of gold that have not followed yet
+	Behind                        uint64          // rows of metrics with other parameters that do not follow yet
+	Done                          bool
+}
+
+// ErrRewindow says that a document changes the base window of a metric that has
+// rows. They would have to be cut anew, which is not done.
+var ErrRewindow = errors.New("the base window of a metric with readings cannot change")
+
+// Bounds of what applying takes of the broker.
+const (
+	budgetBytes = 64 << 20
+	batchBytes  = 1 << 20
+	linger      = 20 * time.Millisecond
+	partitions  = 4 // judged again at a time
+	pollEvery   = 200 * time.Millisecond
+)
+
+// Run applies a document. It returns catalog.Parse's error, with all faults, for
+// one that is not a catalogue, and ErrRewindow; nothing is changed then.
+func Run(ctx context.Context, d Deps, document []byte) (Progress, error) {
+	a, err := open(ctx, d)
+	if err != nil {
+		return Progress{}, err
+	}
+	if err := a.epoch(ctx, document); err != nil {
+		return a.at, err
+	}
+	applied, err := a.store.Applied(ctx)
+	if err != nil {
+		return a.at, err
+	}
+	a.at.Changes = a.at.Epoch.ChangedSince(applied)
+	if applied < a.at.Epoch.Epoch() {
+		if err := a.bring(ctx, applied); err != nil {
+			return a.at, fmt.Errorf("apply catalogue epoch %d, which is in force; apply the same file again to go on: %w",
+				a.at.Epoch.Epoch(), err)
+		}
+	}
+	a.at.Done = true
+	a.tell()
+	return a.at, nil
+}
+
+// application is one run.
+type application struct {
+	Deps
+	store    *broker.Epochs
+	epochs   *epochs.Follower
+	stages   stage.Deps
+	topology broker.Topology
+	at       Progress
+}
+
+func open(ctx context.Context, d Deps) (*application, error) {
+	a := &application{Deps: d}
+	var err error
+	if a.topology, err = broker.Open(ctx, d.JetStream); err != nil {
+		return nil, err
+	}
+	if a.store, err = broker.OpenEpochs(ctx, d.JetStream); err != nil {
+		return nil, err
+	}
+	report := func(err error) {
+		if err != nil {
+			d.Logger.WarnContext(ctx, "the catalogue cannot be read", "error", err)
+		}
+	}
+	if a.epochs, err = epochs.Follow(ctx, a.store, report, d.Logger); err != nil {
+		return nil, err
+	}
+	a.stages = stage.Deps{
+		JetStream: d.JetStream, Budget: broker.NewBudget(budgetBytes), Logger: d.Logger, Report: func(string, error) {},
+	}
+	if a.stages.Positions, err = broker.OpenPositions(ctx, d.JetStream); err != nil {
+		return nil, err
+	}
+	a.stages.Publisher, err = broker.NewPublisher(d.JetStream, broker.PublisherConfig{})
+	return a, err
+}
+
+// epoch makes the document the newest epoch, unless it is.
+func (a *application) epoch(ctx context.Context, document []byte) error {
+	for {
+		all := a.epochs.All()
+		a.at.Epoch = all.Newest()
+		wanted, err := all.Append(time.Time{}, document)
+		if err != nil {
+			return err
+		}
+		if wanted.Newest().Hash() == all.Newest().Hash() {
+			return nil
+		}
+		if err := a.checkWindows(ctx, all.Newest(), wanted.Newest()); err != nil {
+			return err
+		}
+		err = a.store.Add(ctx, wanted.Len(), document)
+		if err != nil && !errors.Is(err, broker.ErrEpochExists) {
+			return err
+		}
+		a.at.Created = err == nil
+		if _, err := a.epochs.Await(ctx, wanted.Len()); err != nil {
+			return err
+		}
+	}
+}
+
+// checkWindows refuses another base window for a metric that has rows.
+func (a *application) checkWindows(ctx context.Context, newest, wanted *catalog.Catalog) error {
+	names := wanted.Rewindowed(newest)
+	if len(names) == 0 {
+		return nil
+	}
+	taken := make(map[string]bool)
+	err := a.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
+		series, err := tx.Series(ctx, goldstore.Selector{Metrics: names})
+		for _, s := range series {
+			taken[s.Metric] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, name := range names {
+		if taken[name] {
+			faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
+				"leave the window, or declare another metric: %w", name,
+				newest.Window(name), wanted.Window(name), ErrRewindow))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// bring brings what is stored from the applied epoch to the newest.
+func (a *application) bring(ctx context.Context, applied uint64) error {
+	if len(a.at.Changes.Judged) > 0 || a.at.Changes.Undeclared {
+		if err := a.rejudge(ctx, applied); err != nil {
+			return err
+		}
+	}
+	if err := a.await(ctx); err != nil {
+		return err
+	}
+	return a.store.SetApplied(ctx, a.at.Epoch.Epoch())
+}
+
+// rejudge judges again what stands in BRONZE before the epoch's markers.
+func (a *application) rejudge(ctx context.Context, applied uint64) error {
+	epoch := a.at.Epoch
+	job := rejudge.Job{
+		Epochs:   a.epochs.All().Until(epoch.Epoch()),
+		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
+		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
+	}
+	marks, err := a.mark(ctx, epoch.Epoch())
+	if err != nil {
+		return err
+	}
+	g, working := errgroup.WithContext(ctx)
+	g.SetLimit(partitions)
+	for partition, until := range marks {
+		g.Go(func() error {
+			err := rejudge.Run(working, a.stages, job, partition, until)
+			if err == nil {
+				err = working.Err() // a run that was told to stop says nothing of it
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return a.count(ctx)
+}
+
+// mark puts the epoch's marker into each partition of BRONZE and returns its
+// sequences.
+func (a *application) mark(ctx context.Context, epoch uint64) ([]uint64, error) {
+	data, err := wire.EpochMarker(epoch)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]*nats.Msg, a.topology.Partitions)
+	for p := range messages {
+		messages[p] = &nats.Msg{Subject: broker.BronzeSubject(p), Data: data}
+	}
+	sequences := make([]uint64, len(messages))
+	err = new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
+		acks, err := a.stages.Publisher.PublishAll(ctx, messages)
+		for p := range acks {
+			sequences[p] = acks[p].Sequence
+		}
+		return err
+	})
+	return sequences, err
+}
+
+// count adds up what was judged again.
+func (a *application) count(ctx context.Context) error {
+	kept, err := a.stages.Positions.List(ctx)
+	if err != nil {
+		return err
+	}
+	prefix := strings.TrimSuffix(rejudge.Key(a.at.Epoch.Epoch(), 0), "0")
+	for key, position := range kept {
+		if strings.HasPrefix(key, prefix) {
+			a.at.Readings += position.Counts.In
+			a.at.Judgements += position.Counts.Out
+			a.at.Refused += position.Counts.Quarantined
+		}
+	}
+	return nil
+}
+
+func (a *application) tell() {
+	if a.Progress != nil {
+		a.Progress(a.at)
+	}
+}

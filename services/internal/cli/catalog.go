@@ -1,0 +1,185 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/apply"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+func catalogCommand(environment map[string]string) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "catalog",
+		Short: "The metric catalogue: what metrics mean and what is expected of them",
+		Args:  noArgs,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	c.AddCommand(catalogShowCommand(environment), catalogApplyCommand(environment))
+	return c
+}
+
+func catalogShowCommand(environment map[string]string) *cobra.Command {
+	var number uint64
+	c := &cobra.Command{
+		Use:   "show",
+		Short: "Print the catalogue in force",
+		Long: `show prints the document of the newest epoch of the catalogue, or of the one that
+--epoch names, as it was applied. What epochs there are goes to standard error.`,
+		Example: "  energy catalog show > catalog.yaml",
+		Args:    noArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			s, err := config.Load[settings.Broker](environment)
+			if err != nil {
+				return usageError{err}
+			}
+			return withJetStream(c.Context(), s, c.ErrOrStderr(), func(js jetstream.JetStream) error {
+				return showCatalog(c.Context(), js, number, c.OutOrStdout(), c.ErrOrStderr())
+			})
+		},
+	}
+	c.Flags().Uint64Var(&number, "epoch", 0, "number of the epoch; 0 is the newest")
+	return c
+}
+
+// withJetStream calls what with the broker.
+func withJetStream(
+	ctx context.Context, s settings.Broker, errOut io.Writer, what func(jetstream.JetStream) error,
+) error {
+	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	conn, err := broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: "energy catalog", Logger: log})
+	if err != nil {
+		return fmt.Errorf("ENERGY_NATS_URL: %w", err)
+	}
+	defer conn.Close()
+	js, err := broker.JetStream(conn)
+	if err != nil {
+		return err
+	}
+	return what(js)
+}
+
+func showCatalog(ctx context.Context, js jetstream.JetStream, number uint64, out, errOut io.Writer) error {
+	store, err := broker.OpenEpochs(ctx, js)
+	if err != nil {
+		return err
+	}
+	all, err := store.After(ctx, 0)
+	if err != nil {
+		return err
+	}
+	applied, err := store.Applied(ctx)
+	if err != nil {
+		return err
+	}
+	for _, e := range all {
+		state := ""
+		if e.Number > applied {
+			state = "  not applied to all that is stored: apply it again"
+		}
+		fmt.Fprintf(errOut, "epoch %d  since %s%s\n", e.Number, e.Activated.UTC().Format(time.RFC3339), state)
+	}
+	if number == 0 {
+		number = uint64(len(all))
+	}
+	if number == 0 || number > uint64(len(all)) {
+		return fmt.Errorf("there is no epoch %d of the catalogue, the newest is %d", number, len(all))
+	}
+	_, err = out.Write(all[number-1].Document)
+	return err
+}
+
+func catalogApplyCommand(environment map[string]string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "apply FILE",
+		Short: "Put a catalogue into force and bring what is stored to it",
+		Long: `apply makes the file the next epoch of the catalogue, which services follow at once.
+Then it brings what is stored to it: readings of metrics whose rules changed are
+judged again, as far as BRONZE holds them, and rows of metrics whose parameters
+changed are computed anew. It ends when nothing is behind. What was refused and
+now passes enters, what passed and is now refused leaves.
+
+Live traffic goes on meanwhile. Stopped anywhere, apply the same file again to go
+on; a file that is in force and applied changes nothing. A file with faults is
+refused with all of them.`,
+		Example: `  energy catalog show > catalog.yaml
+  energy catalog apply catalog.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := config.Load[target](environment)
+			if err != nil {
+				return usageError{err}
+			}
+			document, err := os.ReadFile(args[0])
+			if err != nil {
+				return usageError{err}
+			}
+			return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
+				store, err := goldstore.Open(c.Context(), s.DatabaseURL.Reveal(), goldstore.Config{Application: "energy catalog"})
+				if err != nil {
+					return fmt.Errorf("DATABASE_URL: %w", err)
+				}
+				defer store.Close()
+				return applyCatalog(c, js, store, document)
+			})
+		},
+	}
+}
+
+func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Store, document []byte) error {
+	told := ""
+	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	done, err := apply.Run(c.Context(), apply.Deps{
+		JetStream: js, Store: store, Logger: log,
+		Progress: func(p apply.Progress) {
+			if line := progressLine(p); line != told {
+				fmt.Fprintln(c.ErrOrStderr(), line)
+				told = line
+			}
+		},
+	}, document)
+	if err != nil {
+		return err
+	}
+	printApplied(c.OutOrStdout(), done)
+	return nil
+}
+
+func progressLine(p apply.Progress) string {
+	return fmt.Sprintf("epoch %d: %d readings judged again; gold has to follow in %d partitions, %d rows are behind",
+		p.Epoch.Epoch(), p.Readings, p.Waiting, p.Behind)
+}
+
+func printApplied(out io.Writer, p apply.Progress) {
+	made := "is in force already"
+	if p.Created {
+		made = "is in force since " + p.Epoch.Activated().Format(time.RFC3339)
+	}
+	fmt.Fprintf(out, "catalogue epoch %d (%.12s) %s\n", p.Epoch.Epoch(), p.Epoch.Hash(), made)
+	names := func(all []string) string {
+		if len(all) == 0 {
+			return "none"
+		}
+		return strings.Join(all, ", ")
+	}
+	judged := names(p.Changes.Judged)
+	if p.Changes.Undeclared {
+		judged += "; and metrics that are not declared"
+	}
+	fmt.Fprintf(out, "judged otherwise    %s\n", judged)
+	fmt.Fprintf(out, "computed otherwise  %s\n", names(p.Changes.Folded))
+	fmt.Fprintf(out, "judged again        %d readings, %d judgements sent, %d refused\n",
+		p.Readings, p.Judgements, p.Refused)
+	fmt.Fprintf(out, "behind              %d rows\n", p.Behind)
+}

@@ -1,0 +1,150 @@
+// Package epochs keeps a process at the newest epoch of the metric catalogue.
+//
+// The epochs stand in the broker. A Follower has those that it has read, in
+// order and without a gap, and reads on when the broker tells of another or
+// when somebody needs one that it does not have yet. An epoch never changes, so
+// that two processes can only differ in how many they know.
+package epochs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+)
+
+// Follower is the epochs that a process knows. It is safe for concurrent use.
+type Follower struct {
+	store *broker.Epochs
+	log   *slog.Logger
+	// report tells how following goes, nil for well.
+	report func(error)
+
+	reading sync.Mutex // held while epochs are read
+
+	mu      sync.Mutex
+	all     catalog.Epochs
+	changed chan struct{} // closed when all changes
+}
+
+// Follow reads the epochs that the broker has. A broker without any is
+// broker.ErrNotProvisioned. Run keeps the follower up to date.
+func Follow(ctx context.Context, store *broker.Epochs, report func(error), log *slog.Logger) (*Follower, error) {
+	f := &Follower{store: store, log: log, report: report, changed: make(chan struct{})}
+	if err := f.read(ctx); err != nil {
+		return nil, err
+	}
+	if f.All().Len() == 0 {
+		return nil, fmt.Errorf("%w: the catalogue has no epoch; run energy migrate", broker.ErrNotProvisioned)
+	}
+	return f, nil
+}
+
+// All returns the epochs known so far.
+func (f *Follower) All() catalog.Epochs {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.all
+}
+
+// Newest returns the newest epoch known.
+func (f *Follower) Newest() *catalog.Catalog { return f.All().Newest() }
+
+// Await returns the newest epoch once it is that one or a later.
+func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, error) {
+	var backoff broker.Backoff
+	for {
+		if c := f.Newest(); c.Epoch() >= number {
+			return c, nil
+		}
+		if err := f.read(ctx); err != nil {
+			f.report(err)
+			if !broker.IsRetryable(err) {
+				return nil, err
+			}
+		}
+		if c := f.Newest(); c.Epoch() >= number {
+			f.report(nil)
+			return c, nil
+		}
+		if err := backoff.Wait(ctx); err != nil {
+			return nil, fmt.Errorf("await catalogue epoch %d: %w", number, err)
+		}
+	}
+}
+
+// Run reads epochs as they are added until ctx ends.
+func (f *Follower) Run(ctx context.Context) error {
+	var backoff broker.Backoff
+	for {
+		err := f.store.Watch(ctx, func() error {
+			err := f.read(ctx)
+			if err == nil {
+				f.report(nil)
+				backoff.Reset()
+			}
+			return err
+		})
+		if ctx.Err() != nil {
+			return lifecycle.Ended(ctx, errors.Join(err, ctx.Err()))
+		}
+		f.report(err)
+		f.log.WarnContext(ctx, "the catalogue cannot be followed", "error", err)
+		if err := backoff.Wait(ctx); err != nil {
+			return lifecycle.Ended(ctx, err)
+		}
+	}
+}
+
+// read takes in the epochs behind those that are known.
+func (f *Follower) read(ctx context.Context) error {
+	f.reading.Lock()
+	defer f.reading.Unlock()
+	added, err := f.store.After(ctx, f.All().Len())
+	for _, e := range added {
+		all, parseErr := f.All().Append(e.Activated, e.Document)
+		if parseErr != nil {
+			return fmt.Errorf("this build does not understand catalogue epoch %d and stays at the one before; update it: %w",
+				e.Number, parseErr)
+		}
+		f.log.InfoContext(ctx, "catalogue epoch known", "epoch", e.Number, "hash", all.Newest().Hash(),
+			"activated", all.Newest().Activated())
+		f.set(all)
+	}
+	return err
+}
+
+func (f *Follower) set(all catalog.Epochs) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = all
+	close(f.changed)
+	f.changed = make(chan struct{})
+}
+
+// Changed returns a channel that is closed once there are more epochs than All
+// has given before this call.
+func (f *Follower) Changed(known uint64) <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.all.Len() > known {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	return f.changed
+}
+
+// Ensure makes the first epoch where there is none.
+func Ensure(ctx context.Context, store *broker.Epochs, document []byte) error {
+	err := store.Add(ctx, 1, document)
+	if err != nil && !errors.Is(err, broker.ErrEpochExists) {
+		return err
+	}
+	return store.SetApplied(ctx, 1) // nothing was judged under another
+}

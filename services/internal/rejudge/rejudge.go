@@ -1,0 +1,45 @@
+// Package rejudge judges what BRONZE holds again and sends the judgements to
+// SILVER.
+//
+// What is sent of a reading are its judgements under all epochs of the
+// catalogue. They depend on the reading and the epochs alone, and gold merges
+// them as it merges everything. So it is safe beside live traffic, may be
+// stopped anywhere, and changes nothing when it is done again. When SILVER is
+// full it waits, as every stage does.
+package rejudge
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/stage"
+)
+
+// Key names the position of re-judging a partition under an epoch. Its counts are
+// of readings in, judgements out, and refusals.
+func Key(epoch uint64, partition int) string {
+	return fmt.Sprintf("%s%d.%d", stage.RejudgeKeys, epoch, partition)
+}
+
+// Job is which readings to judge again.
+type Job struct {
+	Epochs catalog.Epochs // up to the one to judge under
+	// Selected tells the metrics. It must be the same, or tell more, whenever a
+	// job of the same epoch is run.
+	Selected func(metric string) bool
+	Limits   broker.BatchLimits
+}
+
+// Run judges the readings of one partition again up to a sequence of BRONZE. It
+// goes on from where a run of the same epoch and partition was stopped.
+func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) error {
+	return stage.Run(ctx, d, stage.Config{
+		Key:    Key(j.Epochs.Len(), partition),
+		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), OutStream: broker.StreamSilver,
+		Limits: j.Limits, Until: until,
+		Process: cleaner.NewRejudger(partition, j.Epochs, j.Selected).Rejudge,
+	})
+}
