@@ -15,7 +15,8 @@ import (
 func TestFullWindowsAreSpread(t *testing.T) {
 	t.Parallel()
 	c := defaultCatalog(t, 1)
-	windows, err := gold.FixedWindows(24 * time.Hour)
+	// Days that begin at 01:02:30 UTC, inside the row.
+	windows, err := gold.CalendarWindows(gold.Day, time.FixedZone("cutting", -int((time.Hour+150*time.Second).Seconds())))
 	if err != nil {
 		t.Fatal(err)
 	}
