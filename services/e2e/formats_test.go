@@ -86,6 +86,7 @@ func formats() map[string]func(t *testing.T, facts []fact) []broker.Message {
 			return published(t, "f.csv", []byte(text), "rfc3339")
 		},
 		"Parquet": func(t *testing.T, facts []fact) []broker.Message {
+			t.Helper()
 			type row struct {
 				At     int64   `parquet:"at,timestamp(nanosecond)"`
 				Entity string  `parquet:"entity,dict"`

@@ -59,7 +59,8 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := aggregator.Deps{
-			JetStream: p.js, Publisher: p.publisher, Store: p.store, Catalogs: aggregator.NewCatalogs(p.epochs), Partitions: p.topology.Partitions,
+			JetStream: p.js, Publisher: p.publisher, Store: p.store,
+			Catalogs: aggregator.NewCatalogs(p.epochs), Partitions: p.topology.Partitions,
 			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Limits: limits(s), Grace: p.common.Grace,
 			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
 			ParentsQuiet: g.ParentsQuiet, ParentsTurn: make(chan struct{}, 1),
