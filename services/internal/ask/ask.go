@@ -67,3 +67,11 @@ func Energy(kind energyv1.Kind, unit string, a *energyv1.Aggregate) (energy floa
 		return s.GetEnergy(), true
 	}
 }
+
+// Finality says of a window that it is provisional, final or restated.
+func Finality(a *energyv1.Aggregate) string {
+	if a.GetFinality() == energyv1.Finality_FINALITY_UNSPECIFIED { // of an older server
+		return ""
+	}
+	return gold.Finality(a.GetFinality()).String()
+}

@@ -13,7 +13,6 @@ import (
 
 	"google.golang.org/protobuf/encoding/protojson"
 
-	"github.com/energy-platform/energy/pkg/gold"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/ask"
 )
@@ -92,14 +91,6 @@ func flags(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 	return strings.Join(names, " ")
 }
 
-// finality prints provisional, final or restated.
-func finality(a *energyv1.Aggregate) string {
-	if a.GetFinality() == energyv1.Finality_FINALITY_UNSPECIFIED { // of an older server
-		return ""
-	}
-	return gold.Finality(a.GetFinality()).String()
-}
-
 func windowCells(zone *time.Location) []cell {
 	at := func(t time.Time) string { return t.In(zone).Format("2006-01-02T15:04:05Z07:00") }
 	cells := []cell{
@@ -130,7 +121,7 @@ func windowCells(zone *time.Location) []cell {
 		{"complete_%", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string {
 			return percent(a.Completeness)
 		}},
-		{"finality", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return finality(a) }},
+		{"finality", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return ask.Finality(a) }},
 		{"mean", func(_ *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) string { return optional(a.Mean) }},
 		{"min", statistic((*energyv1.Statistics).GetMin)},
 		{"max", statistic((*energyv1.Statistics).GetMax)},

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 // table holds the numbers of a plot, a row a window. Columns without numbers are
@@ -109,6 +110,7 @@ func (q *question) table(points []point) *table {
 			return ""
 		})
 	}
+	t.add("finality", points, func(p *point) string { return ask.Finality(p.answer) })
 	t.add("readings", points, func(p *point) string {
 		if p.answer.GetExpected() == 0 {
 			return count(p.answer.GetReceived())
