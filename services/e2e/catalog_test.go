@@ -205,7 +205,9 @@ func TestCatalog(t *testing.T) {
 		js := p.jetStream(t)
 		publishReadings(t, js, readings)
 		p.await(t, "gold to catch up", caughtUp)
-		p.applyStopped(t, js, mended)
+		p.applyStopped(t, js, mended, 1) // the epoch is in force, nothing follows it
+		publishReadings(t, js, readings) // judged under the new epoch
+		p.applyStopped(t, js, mended, 2) // what stands in bronze is judged again
 		p.apply(t, mended)
 		if diff := cmp.Diff(want, p.statistics(t)); diff != "" {
 			t.Fatalf("(-want +got):\n%s", diff)
@@ -247,14 +249,19 @@ func (p *platform) store(t *testing.T) *goldstore.Store {
 	return store
 }
 
-// applyStopped applies a document and stops at the first thing that is waited
-// for, when part of what is stored follows.
-func (p *platform) applyStopped(t *testing.T, js jetstream.JetStream, document string) {
+// applyStopped applies a document and is stopped when it tells of its progress
+// for the nth time.
+func (p *platform) applyStopped(t *testing.T, js jetstream.JetStream, document string, nth int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	_, err := apply.Run(ctx, apply.Deps{
-		JetStream: js, Store: p.store(t), Logger: slog.New(slog.DiscardHandler), Progress: func(apply.Progress) { cancel() },
+		JetStream: js, Store: p.store(t), Logger: slog.New(slog.DiscardHandler),
+		Progress: func(apply.Progress) {
+			if nth--; nth == 0 {
+				cancel()
+			}
+		},
 	}, []byte(document))
 	if err == nil {
 		t.Log("all was applied before it could be stopped")

@@ -39,8 +39,8 @@ type Deps struct {
 	JetStream jetstream.JetStream
 	Store     *goldstore.Store
 	Logger    *slog.Logger
-	// Progress is told what is waited for, and the last time how it ended. It may
-	// be nil.
+	// Progress is told when the epoch is in force, when readings were judged again,
+	// what is then waited for, and at last how it ended. It may be nil.
 	Progress func(Progress)
 }
 
@@ -187,10 +187,12 @@ func (a *application) checkWindows(ctx context.Context, newest, wanted *catalog.
 
 // bring brings what is stored from the applied epoch to the newest.
 func (a *application) bring(ctx context.Context, applied uint64) error {
+	a.tell()
 	if len(a.at.Changes.Judged) > 0 || a.at.Changes.Undeclared {
 		if err := a.rejudge(ctx, applied); err != nil {
 			return err
 		}
+		a.tell()
 	}
 	if err := a.await(ctx); err != nil {
 		return err
