@@ -74,6 +74,28 @@ func LastSequence(ctx context.Context, js jetstream.JetStream, stream, subject s
 	return sequence, nil
 }
 
+// Stored is a message as a stream holds it.
+type Stored struct {
+	Subject  string
+	Received time.Time
+	Header   nats.Header // of the producer; the broker's own are behind
+	Data     []byte
+}
+
+// Get returns the message of a stream at a sequence, [jetstream.ErrMsgNotFound]
+// when the stream does not hold it.
+func Get(ctx context.Context, js jetstream.JetStream, stream string, sequence uint64) (*Stored, error) {
+	answer, err := directGet(ctx, js, stream, directRequest{Sequence: sequence})
+	if err != nil {
+		return nil, fmt.Errorf("message %d of %s: %w", sequence, stream, err)
+	}
+	received, err := time.Parse(time.RFC3339Nano, brokerHeader(answer, jetstream.TimeStampHeaer))
+	if err != nil {
+		return nil, fmt.Errorf("message %d of %s: %w", sequence, stream, err)
+	}
+	return &Stored{brokerHeader(answer, jetstream.SubjectHeader), received, answer.Header, answer.Data}, nil
+}
+
 // Backlog is what is stored on a subject behind a position.
 type Backlog struct {
 	Messages uint64

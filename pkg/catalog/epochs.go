@@ -42,6 +42,20 @@ func (e Epochs) Newest() *Catalog {
 	return e.all[len(e.all)-1]
 }
 
+// InForce returns the epoch in force at a time: the first from the beginning, nil
+// when there is none.
+func (e Epochs) InForce(at time.Time) *Catalog {
+	for i := len(e.all) - 1; i > 0; i-- {
+		if !e.all[i].activated.After(at) {
+			return e.all[i]
+		}
+	}
+	if len(e.all) == 0 {
+		return nil
+	}
+	return e.all[0]
+}
+
 // At returns the epoch of that number; ok is false when there is none.
 func (e Epochs) At(number uint64) (c *Catalog, ok bool) {
 	if number == 0 || number > e.Len() {

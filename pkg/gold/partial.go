@@ -145,16 +145,30 @@ func Combine(m *catalog.Metric, a, b Partial) Partial {
 		return a.with(&b)
 	}
 	p := a
+	p.Add(&b)
+	p.Last, p.LastAt, p.LastQuality = b.Last, b.LastAt, b.LastQuality
+	p.addPair(m, &a, &b)
+	return p
+}
+
+// Add adds what counts and sums b has, of winners whichever they are, to p. Its
+// first and last winner stay.
+func (p *Partial) Add(b *Partial) {
+	switch {
+	case b.Count == 0:
+	case p.Count == 0:
+		p.Min, p.MinAt, p.Max, p.MaxAt, p.SquaredDeviations = b.Min, b.MinAt, b.Max, b.MaxAt, b.SquaredDeviations
+	default:
+		if b.Min < p.Min {
+			p.Min, p.MinAt = b.Min, b.MinAt
+		}
+		if b.Max > p.Max {
+			p.Max, p.MaxAt = b.Max, b.MaxAt
+		}
+		p.SquaredDeviations = squaredDeviations(p, b)
+	}
 	p.Count += b.Count
 	p.Sum += b.Sum
-	if b.Min < a.Min {
-		p.Min, p.MinAt = b.Min, b.MinAt
-	}
-	if b.Max > a.Max {
-		p.Max, p.MaxAt = b.Max, b.MaxAt
-	}
-	p.Last, p.LastAt, p.LastQuality = b.Last, b.LastAt, b.LastQuality
-	p.SquaredDeviations = squaredDeviations(&a, &b)
 	p.Energy += b.Energy
 	p.Advance += b.Advance
 	p.Covered += b.Covered
@@ -169,9 +183,7 @@ func Combine(m *catalog.Metric, a, b Partial) Partial {
 	p.Overlaps += b.Overlaps
 	p.Spikes += b.Spikes
 	p.Jumps += b.Jumps
-	p.Reach = max(a.Reach, b.Reach)
-	p.addPair(m, &a, &b)
-	return p
+	p.Reach = max(p.Reach, b.Reach)
 }
 
 // with adds the statistics of a span without winners: what readings around it

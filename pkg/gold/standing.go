@@ -79,6 +79,16 @@ func inForce(h catalog.History, v *Version) int64 {
 	return max(v.Stamp.Received, h.Since(v.Epoch))
 }
 
+// KnownAt returns the versions of a normalized set that are in force at t, in
+// Unix ns. The set is not changed.
+func KnownAt(h catalog.History, versions []Version, t int64) []Version {
+	unknown := func(v Version) bool { return inForce(h, &v) > t }
+	if !slices.ContainsFunc(versions, unknown) {
+		return versions
+	}
+	return slices.DeleteFunc(slices.Clone(versions), unknown)
+}
+
 // settled returns since when the winner among the versions of one event time is
 // what it is, 0 when there never was one, and whether there is one.
 func settled(h catalog.History, same []Version) (at int64, present bool) {

@@ -176,12 +176,7 @@ type contender struct {
 
 // contend weighs the judgements of one content.
 func contend(same []Version) (c contender) {
-	var rejected [2]uint64 // the latest epoch that rejects, without and with a waiver
-	for i := range same {
-		if v := &same[i]; v.Rejected {
-			rejected[v.waiver()] = max(rejected[v.waiver()], v.Epoch)
-		}
-	}
+	rejected := [...]uint64{lastRejection(same, false), lastRejection(same, true)}
 	for i := range same {
 		v := &same[i]
 		switch {

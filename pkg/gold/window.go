@@ -46,6 +46,7 @@ type Windows struct {
 	fixed    time.Duration
 	calendar Calendar
 	zone     *time.Location
+	cuts     []int64 // in order, besides the bounds
 }
 
 // ErrWindow is returned for a window that cannot divide time.
@@ -70,9 +71,39 @@ func CalendarWindows(c Calendar, zone *time.Location) (Windows, error) {
 // Fixed returns the width of fixed windows, 0 for calendar ones.
 func (w Windows) Fixed() time.Duration { return w.fixed }
 
+// Cut returns windows that are also divided at some times, in Unix ns and in
+// order: at the bounds of base windows if w has a fixed width.
+func (w Windows) Cut(at ...int64) Windows {
+	w.cuts = at
+	return w
+}
+
+// Date returns the local date of the calendar window that holds t, cut or not:
+// 2026-03-29. It is empty of fixed windows.
+func (w Windows) Date(t int64) string {
+	if w.fixed > 0 {
+		return ""
+	}
+	start, _ := w.Whole(t)
+	return time.Unix(0, start).In(w.zone).Format(time.DateOnly)
+}
+
 // Bounds returns the window that holds t: its start, and its end, which is the
 // start of the next. All are Unix ns.
 func (w Windows) Bounds(t int64) (start, end int64) {
+	start, end = w.Whole(t)
+	for _, at := range w.cuts {
+		if at <= t {
+			start = max(start, at)
+		} else {
+			end = min(end, at)
+		}
+	}
+	return start, end
+}
+
+// Whole is Bounds as if there were no cuts.
+func (w Windows) Whole(t int64) (start, end int64) {
 	if w.fixed > 0 {
 		start = WindowStart(t, w.fixed)
 		return start, start + int64(w.fixed)

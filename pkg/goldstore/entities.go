@@ -40,6 +40,13 @@ SET name = excluded.name, zone = excluded.zone, parent = excluded.parent, labels
 	deleteEntities = `
 DELETE FROM gold.entities e USING unnest($1::text[], $2::timestamptz[]) AS k(id, valid_from)
 WHERE e.id = k.id AND e.valid_from = k.valid_from`
+	// All records of the entities that have one like that.
+	selectEntitiesOf = `
+SELECT ` + entityColumns + ` FROM gold.entities
+WHERE id IN (
+	SELECT id FROM gold.entities WHERE (cardinality($1::text[]) = 0 OR id = ANY ($1))
+	AND (cardinality($2::text[]) = 0 OR parent = ANY ($2)) AND labels @> $3)
+ORDER BY id, valid_from`
 	selectEntities = `
 SELECT ` + entityColumns + ` FROM gold.entities
 WHERE cardinality($1::text[]) = 0 OR id = ANY ($1)
@@ -188,6 +195,24 @@ func mergedRegistry(known, fresh []entity.Record) entity.Registry {
 // Entities returns the records of entities, by id and time; of all without ids.
 func (tx *ReadTx) Entities(ctx context.Context, ids []string) ([]entity.Record, error) {
 	rows, err := tx.tx.Query(ctx, selectEntities, append([]string{}, ids...))
+	if err != nil {
+		return nil, fmt.Errorf("read entities: %w", err)
+	}
+	records, err := pgx.CollectRows(rows, scanEntity)
+	if err != nil {
+		return nil, fmt.Errorf("read entities: %w", err)
+	}
+	return records, nil
+}
+
+// EntitiesOf returns all records, by id and time, of those entities of which a
+// selector picks a record. An empty list of ids does not restrict.
+func (tx *ReadTx) EntitiesOf(ctx context.Context, ids []string, s entity.Selector) ([]entity.Record, error) {
+	wanted := s.Labels
+	if wanted == nil {
+		wanted = map[string]string{}
+	}
+	rows, err := tx.tx.Query(ctx, selectEntitiesOf, append([]string{}, ids...), append([]string{}, s.Parents...), wanted)
 	if err != nil {
 		return nil, fmt.Errorf("read entities: %w", err)
 	}

@@ -340,6 +340,39 @@ func (tx *ReadTx) Versions(ctx context.Context, keys []RowKey) ([]VersionsRow, e
 	return out, nil
 }
 
+const (
+	selectSetsFrom = `
+SELECT ` + setColumns + ` FROM (SELECT * FROM gold.base
+	WHERE series_id = $1 AND start >= $2 ORDER BY start, width LIMIT $3) AS b
+LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
+ORDER BY b.start, b.width, p.part_start`
+	selectSetsBefore = `
+SELECT ` + setColumns + ` FROM (SELECT * FROM gold.base
+	WHERE series_id = $1 AND start < $2 ORDER BY start DESC, width DESC LIMIT $3) AS b
+LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
+ORDER BY b.start DESC, b.width DESC, p.part_start`
+)
+
+// VersionsFrom returns at most so many rows of a series in the order of time, from
+// those that start at t (Unix ns) on; backwards, the rows that start before t from
+// the last one back.
+func (tx *ReadTx) VersionsFrom(
+	ctx context.Context, id, t int64, backwards bool, limit int,
+) (rows []VersionsRow, err error) {
+	sql := selectSetsFrom
+	if backwards {
+		sql = selectSetsBefore
+	}
+	err = tx.eachSet(ctx, sql, []any{id, timestamp(t), limit}, func(r *VersionsRow) error {
+		rows = append(rows, *r)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read versions of series %d at %d: %w", id, t, err)
+	}
+	return rows, nil
+}
+
 func (k RowKey) overlaps(from, to int64) bool { return k.Start < to && k.Start+int64(k.Width) > from }
 
 func spanArguments(ids []int64, from, to int64) []any {

@@ -2,6 +2,7 @@ package reading
 
 import (
 	"fmt"
+	"iter"
 	"math/bits"
 	"strings"
 )
@@ -82,13 +83,23 @@ func (s Rules) First() (r Rule, ok bool) {
 	return Rule(bits.TrailingZeros64(uint64(s))), true
 }
 
+// All yields the rules in the set by their numbers.
+func (s Rules) All() iter.Seq[Rule] {
+	return func(yield func(Rule) bool) {
+		for r, ok := s.First(); ok; r, ok = s.First() {
+			if !yield(r) {
+				return
+			}
+			s &^= 1 << r
+		}
+	}
+}
+
 // String returns the names in the set, separated by commas.
 func (s Rules) String() string {
 	var names []string
-	for s != 0 {
-		r, _ := s.First()
+	for r := range s.All() {
 		names = append(names, r.String())
-		s &^= 1 << r
 	}
 	return strings.Join(names, ",")
 }

@@ -12,10 +12,12 @@ import (
 // accepted holds a request for each call that is answered. Bad values are put
 // into it one at a time.
 var accepted = map[protoreflect.Name]string{
-	"ListSeries":        `{}`,
-	"QueryAggregates":   `{"start": "2026-01-02T00:00:00Z", "window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
-	"GetLatest":         `{}`,
-	"WatchAggregates":   `{"window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
+	"ListSeries":      `{}`,
+	"QueryAggregates": `{"start": "2026-01-02T00:00:00Z", "window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
+	"GetLatest":       `{}`,
+	"WatchAggregates": `{"window": {"calendar": "CALENDAR_UNIT_DAY"}}`,
+	"ExplainAggregate": `{"series": {"entity_id": "contract", "metric": "voltage", "unit": "V"},
+		"start": "2026-01-02T00:00:00Z", "end": "2026-01-03T00:00:00Z"}`,
 	"GetPipelineStatus": `{}`,
 	"ListEntities":      `{}`,
 	"PutEntities":       `{"entities": [{"id": "contract"}]}`,
@@ -74,11 +76,37 @@ var refused = map[protoreflect.FullName]fieldRules{
 	"energy.v1.WatchAggregatesRequest.selector": selectorRules,
 	"energy.v1.Selector.entity_ids":             nameRules,
 	"energy.v1.Selector.metrics":                nameRules,
+	"energy.v1.Selector.parents":                nameRules,
+	"energy.v1.Selector.labels":                 labelRules,
 	"energy.v1.QueryAggregatesRequest.start":    timeRules(),
 	"energy.v1.QueryAggregatesRequest.end": timeRules(badValue{
 		name: "a time before start", body: `"2026-01-01T00:00:00Z"`, query: []string{"2026-01-01T00:00:00Z"},
 		grpc: timestamppb.New(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), want: "must be after start",
 	}),
+	"energy.v1.QueryAggregatesRequest.group_by": enumRules("GROUP_BY_SERIES"),
+	"energy.v1.QueryAggregatesRequest.group_label": {bad: []badValue{
+		{name: "a number", body: `5`, want: "must be a string"},
+		{name: "a label for no group", body: `"tariff"`, query: []string{"tariff"}, grpc: "tariff", want: "is for GROUP_BY_LABEL"},
+	}},
+	"energy.v1.QueryAggregatesRequest.gap_fill": enumRules("GAP_FILL_NONE"),
+	"energy.v1.QueryAggregatesRequest.known_at": timeRules(),
+	"energy.v1.ExplainAggregateRequest.series": {bad: []badValue{
+		{name: "no object", body: `"sceaux"`, query: []string{"sceaux"}, want: "entity_id"},
+		{name: "nothing", body: `null`, grpc: cleared{}, want: "entity_id is required"},
+	}},
+	"energy.v1.ExplainAggregateRequest.start": timeRules(badValue{name: "nothing", body: `null`, grpc: cleared{}, want: "is required"}),
+	"energy.v1.ExplainAggregateRequest.end": timeRules(badValue{
+		name: "a time before start", body: `"2026-01-01T00:00:00Z"`, query: []string{"2026-01-01T00:00:00Z"},
+		grpc: timestamppb.New(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)), want: "must be after start",
+	}),
+	"energy.v1.ExplainAggregateRequest.known_at": timeRules(),
+	"energy.v1.Window.entity_zone": {
+		bad: []badValue{
+			{name: "a word", body: `"yes"`, query: []string{"yes"}, want: "must be"},
+			{name: "a number", body: `1`, query: []string{"1x"}, want: "must be"},
+		},
+		noGRPC: "either is one; beside zone, and with a fixed window, window.zone and window have rules",
+	},
 	"energy.v1.QueryAggregatesRequest.window": windowRules,
 	"energy.v1.WatchAggregatesRequest.window": windowRules,
 	"energy.v1.Window.fixed": {bad: []badValue{
@@ -204,8 +232,19 @@ var windowRules = fieldRules{bad: []badValue{
 	{name: "nothing", body: `null`, grpc: cleared{}, want: "is required: give fixed or calendar"},
 	{name: "no span", body: `{"zone": "UTC"}`, want: "is required: give fixed or calendar"},
 	{name: "two spans", body: `{"fixed": "900s", "calendar": "CALENDAR_UNIT_DAY"}`, want: "exclude each other"},
+	{name: "two zones", body: `{"calendar": "CALENDAR_UNIT_DAY", "zone": "UTC", "entity_zone": true}`, want: "exclude each other"},
+	{name: "a fixed one of each entity", body: `{"fixed": "900s", "entity_zone": true}`, want: "is for calendar windows"},
 	{name: "a fixed one with a zone", body: `{"fixed": "900s", "zone": "UTC"}`, want: "is for calendar windows"},
 }}
+
+// enumRules are those of an enum, of which one value is named.
+func enumRules(name string) fieldRules {
+	return fieldRules{bad: []badValue{
+		{name: "no name", body: `"FORTNIGHT"`, query: []string{"FORTNIGHT"}, want: name},
+		{name: "a fraction", body: `1.5`, query: []string{"1.5"}, want: "must be one of"},
+		{name: "an unknown number", body: `99`, query: []string{"99"}, grpc: protoreflect.EnumNumber(99), want: "must be"},
+	}}
+}
 
 func timeRules(more ...badValue) fieldRules {
 	bad := []badValue{

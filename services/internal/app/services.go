@@ -82,7 +82,7 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 
 // Query returns the implementation of the query API, whose watches end with ctx.
 func (p *Platform) Query(ctx context.Context) *query.Server {
-	return query.NewServer(ctx, p.readers, p.epochs.Newest, query.Pipeline{
+	return query.NewServer(ctx, p.readers, p.epochs.All, query.Pipeline{
 		JetStream: p.js, Positions: p.positions,
 		Partitions: p.topology.Partitions, Shards: p.topology.IngressShards,
 	}, p.answers.QueryTimeout)

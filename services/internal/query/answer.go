@@ -14,49 +14,44 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
-// chunk is the number of windows in one response message.
-const chunk = 500
+// store is where answers read from: gold as it is, or as it was.
+type store interface {
+	Bounds(ctx context.Context, ids []int64) (map[int64]goldstore.Bounds, error)
+	Rows(ctx context.Context, ids []int64, from, to int64, fn func(*goldstore.StatsRow) error) error
+	LastBefore(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error
+	FirstFrom(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error
+	Versions(ctx context.Context, keys []goldstore.RowKey) ([]goldstore.VersionsRow, error)
+	Parts(ctx context.Context, span goldstore.Span, fn func(*gold.Stored) error) error
+}
 
-// answer gives the windows of one series.
+// answer gives the windows of one series to take, in time order.
 type answer struct {
-	send    func(*energyv1.QueryAggregatesResponse) error
-	tx      *goldstore.ReadTx
+	from    store
 	series  goldstore.Series
 	catalog *catalog.Catalog
 	metric  *catalog.Metric
-	asked   timeRange
-	knownAt time.Time // the clock of what is final
-	pending []*energyv1.Aggregate
+	windows gold.Windows
+	take    func(*gold.Aggregate) error
 }
 
-func (a *answer) run(ctx context.Context) error {
-	bounds, err := a.tx.Bounds(ctx, []int64{a.series.ID})
-	if err != nil {
-		return err
-	}
-	b, ok := bounds[a.series.ID]
-	if !ok {
-		return nil
-	}
-	from, until := a.span(b)
+// run answers the windows that overlap [from, until), where the series has the
+// bounds b.
+func (a *answer) run(ctx context.Context, from, until int64, b goldstore.Bounds) error {
 	if from >= until {
 		return nil
 	}
 	if err := a.bounded(from, until); err != nil {
 		return err
 	}
-	aggregator := gold.NewAggregator(a.metric, a.asked.windows, until, a.take)
+	aggregator := gold.NewAggregator(a.metric, a.windows, until, func(g gold.Aggregate) error { return a.take(&g) })
 	aggregator.SetHistory(a.catalog.History())
 	aggregator.Begin(from)
-	if err := a.fold(ctx, aggregator, from, until, b); err != nil {
-		return err
-	}
-	return a.flush()
+	return a.fold(ctx, aggregator, from, until, b)
 }
 
 // bounded refuses answers of more windows than anybody reads.
 func (a *answer) bounded(from, until int64) error {
-	start, end := a.asked.windows.Bounds(from)
+	start, end := a.windows.Whole(from)
 	if n := (until - start) / (end - start); n > maxWindows {
 		return invalid("end", "is %d windows of %s after start: at most %d are answered at once, ask in parts",
 			n, time.Duration(end-start), maxWindows)
@@ -64,14 +59,15 @@ func (a *answer) bounded(from, until int64) error {
 	return nil
 }
 
-// span returns the times whose windows are answered: what was asked for, from
-// the first reading on, and to the end of the last one when no end was given.
-func (a *answer) span(b goldstore.Bounds) (from, until int64) {
+// answered returns the times whose windows are answered of a series: what was
+// asked for, from the first reading on, and to the end of the last one when no
+// end was given.
+func (r *timeRange) answered(b goldstore.Bounds) (from, until int64) {
 	from, until = b.FirstAt, max(b.LastAt+1, b.Reach)
-	if a.asked.end != math.MaxInt64 {
-		until = a.asked.end
+	if r.end != math.MaxInt64 {
+		until = r.end
 	}
-	return max(from, a.asked.start), until
+	return max(from, r.start), until
 }
 
 // fold feeds what is stored of the answered windows to the aggregator.
@@ -81,8 +77,8 @@ func (a *answer) fold(
 	if err := a.expect(ctx, aggregator, from, b); err != nil {
 		return err
 	}
-	lowest, _ := a.asked.windows.Bounds(from)
-	_, highest := a.asked.windows.Bounds(until - 1)
+	lowest, _ := a.windows.Bounds(from)
+	_, highest := a.windows.Bounds(until - 1)
 	if err := a.parts(ctx, aggregator, lowest, highest, b); err != nil {
 		return err
 	}
@@ -99,9 +95,9 @@ func (a *answer) parts(
 		if err := a.precede(ctx, aggregator, lowest, b); err != nil {
 			return err
 		}
-		return a.tx.Parts(ctx, goldstore.Span{
+		return a.from.Parts(ctx, goldstore.Span{
 			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
-			History: a.catalog.History(), Windows: a.asked.windows,
+			History: a.catalog.History(), Windows: a.windows,
 			From: lowest, To: highest,
 		}, aggregator.Add)
 	}
@@ -131,16 +127,16 @@ func (a *answer) precede(
 		return nil
 	}
 	from := b.FirstStart
-	err := a.tx.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.Neighbour) error {
+	err := a.from.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.Neighbour) error {
 		from = row.Start
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return a.tx.Parts(ctx, goldstore.Span{
+	return a.from.Parts(ctx, goldstore.Span{
 		SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
-		History: a.catalog.History(), Windows: a.asked.windows,
+		History: a.catalog.History(), Windows: a.windows,
 		From: gold.WindowStart(from, gold.HourSpan), To: lowest,
 	}, func(p *gold.Stored) error {
 		aggregator.Precede(&p.Stats)
@@ -158,17 +154,17 @@ func (a *answer) rows(
 	lowest = gold.WindowStart(lowest-int64(back), a.metric.Window)
 	highest = gold.WindowStart(highest-1, a.metric.Window) + int64(a.metric.Window)
 	if lowest > b.FirstStart {
-		if err := a.tx.LastBefore(ctx, a.series.ID, lowest, feed); err != nil {
+		if err := a.from.LastBefore(ctx, a.series.ID, lowest, feed); err != nil {
 			return err
 		}
 	}
-	err := a.tx.Rows(ctx, []int64{a.series.ID}, lowest, highest, func(row *goldstore.StatsRow) error {
+	err := a.from.Rows(ctx, []int64{a.series.ID}, lowest, highest, func(row *goldstore.StatsRow) error {
 		return feed(&goldstore.Neighbour{StatsRow: *row})
 	})
 	if err != nil || highest > b.LastStart {
 		return err
 	}
-	return a.tx.FirstFrom(ctx, a.series.ID, highest, feed)
+	return a.from.FirstFrom(ctx, a.series.ID, highest, feed)
 }
 
 // expect tells the aggregator the distance of readings where the catalogue does
@@ -179,7 +175,7 @@ func (a *answer) expect(
 	if a.metric.Cadence > 0 || !a.metric.Interval() || from <= b.FirstAt {
 		return nil
 	}
-	return a.tx.Rows(ctx, []int64{a.series.ID}, b.FirstStart, b.FirstStart+1, func(row *goldstore.StatsRow) error {
+	return a.from.Rows(ctx, []int64{a.series.ID}, b.FirstStart, b.FirstStart+1, func(row *goldstore.StatsRow) error {
 		summary := gold.Summarize(a.metric, row.Start, row.Width, row.Stats)
 		aggregator.Expect(&summary)
 		return nil
@@ -191,13 +187,13 @@ func (a *answer) expect(
 func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]gold.Version, error) {
 	var keys []goldstore.RowKey
 	for t := from; t < until; {
-		_, end := a.asked.windows.Bounds(t)
+		_, end := a.windows.Bounds(t)
 		if start := gold.WindowStart(end, a.metric.Window); start != end {
 			keys = append(keys, goldstore.RowKey{SeriesID: a.series.ID, Start: start, Width: a.metric.Window})
 		}
 		t = end
 	}
-	if first, _ := a.asked.windows.Bounds(from); first != gold.WindowStart(first, a.metric.Window) {
+	if first, _ := a.windows.Bounds(from); first != gold.WindowStart(first, a.metric.Window) {
 		keys = append(keys, goldstore.RowKey{
 			SeriesID: a.series.ID, Start: gold.WindowStart(first, a.metric.Window), Width: a.metric.Window,
 		})
@@ -205,7 +201,7 @@ func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]go
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	rows, err := a.tx.Versions(ctx, keys)
+	rows, err := a.from.Versions(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -214,29 +210,6 @@ func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]go
 		cut[row.Start] = row.Versions
 	}
 	return cut, nil
-}
-
-// take sends windows on in chunks.
-func (a *answer) take(g gold.Aggregate) error {
-	out := aggregateOf(a.metric, &g)
-	a.finality(&g, out)
-	a.pending = append(a.pending, out)
-	if len(a.pending) < chunk {
-		return nil
-	}
-	return a.flush()
-}
-
-func (a *answer) flush() error {
-	if len(a.pending) == 0 {
-		return nil
-	}
-	err := a.send(&energyv1.QueryAggregatesResponse{
-		Series: wire.SeriesKey(a.series.Series), Kind: energyv1.Kind(a.metric.Kind),
-		EnergyUnit: a.metric.EnergyUnit, PowerUnit: a.metric.PowerUnit, Aggregates: a.pending,
-	})
-	a.pending = nil // the message has them
-	return err
 }
 
 func aggregateOf(m *catalog.Metric, g *gold.Aggregate) *energyv1.Aggregate {
@@ -269,7 +242,7 @@ func aggregateOf(m *catalog.Metric, g *gold.Aggregate) *energyv1.Aggregate {
 }
 
 // setShares sets what of the readings and of the energy is estimated and
-// corrected, and the mean power.
+// corrected.
 func setShares(m *catalog.Metric, g *gold.Aggregate, out *energyv1.Aggregate) {
 	s := &g.Stats
 	energy := s.Energy
@@ -280,10 +253,20 @@ func setShares(m *catalog.Metric, g *gold.Aggregate, out *energyv1.Aggregate) {
 	out.CorrectedShare = share(float64(s.CorrectedCount), float64(s.Count))
 	out.EstimatedEnergyShare = share(s.EstimatedEnergy, energy)
 	out.CorrectedEnergyShare = share(s.CorrectedEnergy, energy)
-	if m.PowerUnit != "" && (s.Count > 0 || g.Spanned()) {
-		power := energy / time.Duration(g.End-g.Start).Hours()
-		out.MeanPower = &power
+}
+
+// meanPower returns the mean power over a window of that width, nil where the
+// metric has no energy or nothing is known.
+func meanPower(m *catalog.Metric, g *gold.Aggregate, width int64) *float64 {
+	if m.PowerUnit == "" || g.Stats.Count == 0 && !g.Spanned() {
+		return nil
 	}
+	power := g.Stats.Energy
+	if m.Kind == catalog.Register {
+		power = g.Stats.Advance
+	}
+	power /= time.Duration(width).Hours()
+	return &power
 }
 
 // share returns a part of a whole, nil where the whole is nothing or energies of

@@ -66,7 +66,7 @@ metrics: {index: {kind: register, unit: kWh, max_gap: 24h, window: 1h}}
 	if _, err := writer.Flush(t.Context(), goldstore.Flush{Groups: collector.Take()}); err != nil {
 		t.Fatal(err)
 	}
-	return NewServer(t.Context(), store, func() *catalog.Catalog { return c }, Pipeline{}, time.Minute)
+	return NewServer(t.Context(), store, epochsOf(t, c), Pipeline{}, time.Minute)
 }
 
 func ask(t *testing.T, s *Server, w *energyv1.Window, from, to time.Duration) []*energyv1.Aggregate {

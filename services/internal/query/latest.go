@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/wire"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
@@ -16,14 +17,15 @@ import (
 func (s *Server) GetLatest(
 	req *energyv1.GetLatestRequest, out grpc.ServerStreamingServer[energyv1.GetLatestResponse],
 ) error {
-	if err := checkSelector(req.GetSelector()); err != nil {
+	selected, err := parseSelector(req.GetSelector())
+	if err != nil {
 		return err
 	}
 	type response = *energyv1.GetLatestResponse
-	c := s.newest()
+	c := s.epochs().Newest()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
-			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			series, registry, err := selected.find(ctx, tx, goldstore.Page{}, false)
 			if err != nil {
 				return err
 			}
@@ -34,8 +36,12 @@ func (s *Server) GetLatest(
 			}
 			return tx.Latest(ctx, ids, func(l goldstore.Latest) error {
 				one := byID[l.SeriesID]
+				m := c.Metric(one.Series)
+				if !selected.picks(registry, one.EntityID, gold.WindowStart(l.At, m.Window)) {
+					return nil
+				}
 				return emit(&energyv1.GetLatestResponse{
-					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(c.Metric(one.Series).Kind),
+					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(m.Kind),
 					Time: timestamp(l.At), Value: l.Value, Quality: energyv1.Quality(l.Quality),
 					LastChange: timestamppb.New(l.ChangedAt),
 				})

@@ -5,7 +5,9 @@ import (
 	"flag"
 	"os"
 	"testing"
+	"time"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
 )
@@ -28,4 +30,14 @@ func database(tb testing.TB) string {
 		_, err := goldstore.Migrate(ctx, url)
 		return err
 	})
+}
+
+// epochsOf is a catalogue of that epoch alone.
+func epochsOf(tb testing.TB, c *catalog.Catalog) func() catalog.Epochs {
+	tb.Helper()
+	epochs, err := catalog.Epochs{}.Append(time.Unix(0, 0), []byte(c.Document()))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return func() catalog.Epochs { return epochs }
 }

@@ -148,7 +148,7 @@ func TestSpansReachTheEndOfAnAnswer(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(t.Context(), store, func() *catalog.Catalog { return c }, Pipeline{}, time.Minute)
+	s := NewServer(t.Context(), store, epochsOf(t, c), Pipeline{}, time.Minute)
 	r := &received{context: t.Context}
 	if err := s.QueryAggregates(&energyv1.QueryAggregatesRequest{Window: fixed(15 * time.Minute)}, r); err != nil {
 		t.Fatal(err)

@@ -105,24 +105,20 @@ func (l *library) readings(pass int) []gold.Group {
 }
 
 // ask answers for all series.
-func (l *library) ask(t *rapid.T, asked timeRange) (out []*energyv1.QueryAggregatesResponse) {
-	server := &Server{now: func() time.Time { return time.Unix(0, firstDay).Add(3 * 24 * time.Hour) }}
+func (l *library) ask(t *rapid.T, asked question) (out []*energyv1.QueryAggregatesResponse) {
 	err := l.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
 		series, err := tx.Series(t.Context(), goldstore.Selector{})
 		if err != nil {
 			return err
 		}
-		for _, one := range series {
-			a := server.newAnswer(tx, l.catalog, one, asked)
-			a.send = func(r *energyv1.QueryAggregatesResponse) error {
-				out = append(out, proto.CloneOf(r))
+		r := responder{
+			question: asked, from: tx, catalog: l.catalog, now: firstDay + int64(3*24*time.Hour),
+			send: func(r *energyv1.QueryAggregatesResponse) error {
+				out = append(out, r)
 				return nil
-			}
-			if err := a.run(t.Context()); err != nil {
-				return err
-			}
+			},
 		}
-		return nil
+		return r.answer(t.Context(), series)
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -147,8 +143,8 @@ func (l *library) exec(t *rapid.T, sql string, args ...any) {
 	}
 }
 
-func drawAsked(t *rapid.T) timeRange {
-	r := timeRange{start: math.MinInt64, end: math.MaxInt64}
+func drawAsked(t *rapid.T) question {
+	r := question{timeRange: timeRange{start: math.MinInt64, end: math.MaxInt64}}
 	var err error
 	if rapid.Bool().Draw(t, "calendar") {
 		zone, zoneErr := time.LoadLocation(rapid.SampledFrom([]string{"UTC", "Europe/Paris", "Asia/Kolkata"}).Draw(t, "zone"))

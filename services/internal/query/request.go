@@ -16,36 +16,100 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/entity"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
-// timeRange is a checked request for windows.
+// timeRange is the times that are asked for.
 type timeRange struct {
 	start, end int64 // Unix ns; the least and the greatest int64 when not given
-	windows    gold.Windows
 }
 
-// parseRange checks a request. Its error names the field and what is allowed.
-func parseRange(req *energyv1.QueryAggregatesRequest) (timeRange, error) {
-	r := timeRange{start: math.MinInt64, end: math.MaxInt64}
-	err := checkSelector(req.GetSelector())
-	if err != nil {
-		return r, err
+// question is a checked request for aggregates.
+type question struct {
+	timeRange
+	scope
+	fill    energyv1.GapFill
+	knownAt *int64 // Unix ns; nil is now
+}
+
+// parseQuestion checks a request. Its error names the field and what is allowed.
+func parseQuestion(req *energyv1.QueryAggregatesRequest) (q question, err error) {
+	if q.selection, err = parseSelector(req.GetSelector()); err != nil {
+		return q, err
 	}
-	if r.start, err = instant("start", req.GetStart(), r.start); err != nil {
-		return r, err
+	if q.start, err = instant("start", req.GetStart(), math.MinInt64); err != nil {
+		return q, err
 	}
-	if r.end, err = instant("end", req.GetEnd(), r.end); err != nil {
-		return r, err
+	if q.end, err = instant("end", req.GetEnd(), math.MaxInt64); err != nil {
+		return q, err
 	}
-	if r.start >= r.end {
-		return r, invalid("end", "must be after start")
+	if q.start >= q.end {
+		return q, invalid("end", "must be after start")
 	}
-	r.windows, err = windows(req.GetWindow())
-	return r, err
+	if err := q.setWindow(req.GetWindow()); err != nil {
+		return q, err
+	}
+	if err := q.setGroup(req.GetGroupBy(), req.GetGroupLabel()); err != nil {
+		return q, err
+	}
+	if q.fill = req.GetGapFill(); energyv1.GapFill_name[int32(q.fill)] == "" {
+		return q, invalid("gap_fill", "must be GAP_FILL_ with NONE, NULL, PREVIOUS or LINEAR")
+	}
+	q.knownAt, err = knownAt(req.GetKnownAt())
+	return q, err
+}
+
+func knownAt(t *timestamppb.Timestamp) (*int64, error) {
+	if t == nil {
+		return nil, nil //nolint:nilnil // absent means now
+	}
+	at, err := instant("known_at", t, 0)
+	return &at, err
+}
+
+// setWindow sets the windows of answers.
+func (s *scope) setWindow(w *energyv1.Window) (err error) {
+	if !w.GetEntityZone() {
+		s.windows, err = windows(w)
+		return err
+	}
+	switch span := w.GetSpan().(type) {
+	case *energyv1.Window_Calendar:
+		if w.GetZone() != "" {
+			return invalid("window.zone", "and window.entity_zone exclude each other: give one of them")
+		}
+		s.calendar = gold.Calendar(span.Calendar)
+		if _, err := gold.CalendarWindows(s.calendar, time.UTC); err != nil {
+			return invalid("window.calendar", calendars)
+		}
+		return nil
+	case *energyv1.Window_Fixed:
+		return invalid("window.entity_zone", "is for calendar windows: leave it out with a fixed one")
+	default:
+		return invalid("window", "is required: give fixed or calendar")
+	}
+}
+
+// setGroup sets what answers are put together by.
+func (s *scope) setGroup(by energyv1.GroupBy, label string) error {
+	if energyv1.GroupBy_name[int32(by)] == "" {
+		return invalid("group_by", "must be GROUP_BY_ with SERIES, PARENT, LABEL or ALL")
+	}
+	s.by, s.label = by, label
+	if by != energyv1.GroupBy_GROUP_BY_LABEL {
+		if label != "" {
+			return invalid("group_label", "is for GROUP_BY_LABEL: leave it out with another group_by")
+		}
+		return nil
+	}
+	if err := entity.CheckLabel(label); err != nil {
+		return invalid("group_label", "must be the key of a label: %v", err)
+	}
+	return nil
 }
 
 // What a selector may hold. Longer names are refused before they become series.
@@ -53,14 +117,6 @@ const (
 	maxSelected  = 10_000
 	maxNameBytes = 256
 )
-
-// checkSelector checks a selector, which may be nil.
-func checkSelector(s *energyv1.Selector) error {
-	if err := checkNames("selector.entity_ids", s.GetEntityIds()); err != nil {
-		return err
-	}
-	return checkNames("selector.metrics", s.GetMetrics())
-}
 
 // maxContained bounds the texts that a series is searched for.
 const maxContained = 16
@@ -142,6 +198,9 @@ func instant(field string, t *timestamppb.Timestamp, otherwise int64) (int64, er
 	return t.AsTime().UnixNano(), nil
 }
 
+// calendars says which calendar windows there are.
+const calendars = "must be CALENDAR_UNIT_ with DAY, WEEK, MONTH, YEAR or GAS_DAY"
+
 func windows(w *energyv1.Window) (gold.Windows, error) {
 	switch span := w.GetSpan().(type) {
 	case *energyv1.Window_Fixed:
@@ -160,7 +219,7 @@ func windows(w *energyv1.Window) (gold.Windows, error) {
 		}
 		out, err := gold.CalendarWindows(gold.Calendar(span.Calendar), zone)
 		if err != nil {
-			return gold.Windows{}, invalid("window.calendar", "must be CALENDAR_UNIT_ with DAY, WEEK, MONTH, YEAR or GAS_DAY")
+			return gold.Windows{}, invalid("window.calendar", calendars)
 		}
 		return out, nil
 	default:
@@ -169,9 +228,9 @@ func windows(w *energyv1.Window) (gold.Windows, error) {
 }
 
 // fits checks that the windows can be made of a series' base windows.
-func (r *timeRange) fits(m *catalog.Metric, s reading.Series) error {
-	if fixed := r.windows.Fixed(); fixed%m.Window != 0 {
-		return invalid("window.fixed", "%s is no multiple of %s, the base window of %s", fixed, m.Window, s)
+func (s *scope) fits(m *catalog.Metric, series reading.Series) error {
+	if fixed := s.windows.Fixed(); fixed%m.Window != 0 {
+		return invalid("window.fixed", "%s is no multiple of %s, the base window of %s", fixed, m.Window, series)
 	}
 	return nil
 }

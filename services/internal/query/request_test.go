@@ -63,7 +63,7 @@ func TestBadRequestsNameTheField(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			_, err := parseRange(tt.req)
+			_, err := parseQuestion(tt.req)
 			if status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want InvalidArgument with %q", err, tt.want)
 			}
@@ -77,7 +77,7 @@ func TestFixedWindowsMustBeMultiplesOfTheBase(t *testing.T) {
 	for width, fits := range map[time.Duration]bool{
 		15 * time.Minute: true, 45 * time.Minute: true, time.Hour: true, 10 * time.Minute: false, time.Minute: false,
 	} {
-		r, err := parseRange(&energyv1.QueryAggregatesRequest{Window: fixed(width)})
+		r, err := parseQuestion(&energyv1.QueryAggregatesRequest{Window: fixed(width)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package query
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -13,60 +14,105 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
-// span is a stretch of whole windows, in Unix ns.
+// span is a stretch of time, in Unix ns.
 type span struct{ from, to int64 }
 
 // answers evaluates the windows of a series that changed rows touch.
 func (w *watch) answers(
 	ctx context.Context, tx *goldstore.ReadTx, s reading.Series, rows []wire.ChangedRow,
-) (answers []*energyv1.WatchAggregatesResponse, err error) {
-	all, err := tx.Series(ctx, goldstore.Selector{Entities: []string{s.EntityID}, Metrics: []string{s.Metric}})
+	emit func(*energyv1.WatchAggregatesResponse) error,
+) error {
+	exactly := selection{series: goldstore.Selector{Entities: []string{s.EntityID}, Metrics: []string{s.Metric}}}
+	exactly.entities = w.entities
+	all, registry, err := exactly.find(ctx, tx, goldstore.Page{}, w.registered())
 	if err != nil {
-		return nil, err
+		return err
 	}
 	i := slices.IndexFunc(all, func(one goldstore.Series) bool { return one.Series == s })
 	if i < 0 {
-		return nil, nil
+		return nil
 	}
-	c := w.server.newest()
-	metric := c.Metric(s)
-	asked := timeRange{windows: w.windows}
-	if err := asked.fits(metric, s); err != nil {
-		return nil, err
+	c := w.server.epochs().Newest()
+	e := evaluation{watch: w, tx: tx, series: all[i], catalog: c, metric: c.Metric(s), now: w.server.now().UnixNano(), emit: emit}
+	if err := w.fits(e.metric, s); err != nil {
+		return err
 	}
-	spans, err := w.spans(ctx, tx, metric, all[i].ID, rows)
+	bounds, err := tx.Bounds(ctx, []int64{e.series.ID})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	response := func(aggregates []*energyv1.Aggregate) *energyv1.WatchAggregatesResponse {
-		return &energyv1.WatchAggregatesResponse{
-			Series: wire.SeriesKey(s), Kind: energyv1.Kind(metric.Kind),
-			EnergyUnit: metric.EnergyUnit, PowerUnit: metric.PowerUnit, Aggregates: aggregates,
+	if e.touched, err = e.spans(ctx, rows); err != nil {
+		return err
+	}
+	pieces, err := w.pieces(registry[s.EntityID], s.EntityID, e.metric.Window)
+	if err != nil {
+		return err
+	}
+	for i := range pieces {
+		if err := e.piece(ctx, &pieces[i], bounds); err != nil {
+			return err
 		}
 	}
-	answered := make(map[int64]bool)
-	for _, span := range spans {
-		asked.start, asked.end = span.from, span.to
-		a := w.server.newAnswer(tx, c, all[i], asked)
-		a.send = func(q *energyv1.QueryAggregatesResponse) error {
-			for _, one := range q.GetAggregates() {
-				answered[one.GetStart().AsTime().UnixNano()] = true
+	return nil
+}
+
+// evaluation answers the windows of one series that changes touch.
+type evaluation struct {
+	*watch
+	tx      *goldstore.ReadTx
+	series  goldstore.Series
+	catalog *catalog.Catalog
+	metric  *catalog.Metric
+	now     int64 // Unix ns
+	touched []touched
+	emit    func(*energyv1.WatchAggregatesResponse) error
+}
+
+// piece answers the touched windows of a piece.
+func (e *evaluation) piece(ctx context.Context, p *piece, bounds map[int64]goldstore.Bounds) error {
+	for _, span := range inWindows(p, e.touched) {
+		var out []*energyv1.Aggregate
+		answered := make(map[int64]bool)
+		flush := func() error {
+			if len(out) == 0 {
+				return nil
 			}
-			answers = append(answers, response(q.GetAggregates()))
-			return nil
+			message := &energyv1.WatchAggregatesResponse{
+				Series: wire.SeriesKey(e.series.Series), Kind: energyv1.Kind(e.metric.Kind),
+				EnergyUnit: e.metric.EnergyUnit, PowerUnit: e.metric.PowerUnit, Aggregates: out,
+			}
+			out = nil
+			return e.emit(message)
 		}
-		if err := a.run(ctx); err != nil {
-			return nil, err
+		take := func(g *gold.Aggregate) error {
+			answered[g.Start] = true
+			a := aggregateOf(e.metric, g)
+			a.MeanPower = meanPower(e.metric, g, g.End-g.Start)
+			a.Date = p.windows.Date(g.Start)
+			setFinality(e.metric, g, e.now, a)
+			if out = append(out, a); len(out) < chunk {
+				return nil
+			}
+			return flush()
 		}
-		empty, err := a.emptied(ctx, span, answered)
-		if err != nil {
-			return nil, err
+		if b, ok := bounds[e.series.ID]; ok {
+			asked := timeRange{start: span.from, end: span.to}
+			from, until := asked.answered(b)
+			a := answer{
+				from: e.tx, series: e.series, catalog: e.catalog, metric: e.metric, windows: p.windows, take: take,
+			}
+			if err := a.run(ctx, from, until, b); err != nil {
+				return err
+			}
 		}
-		if len(empty) > 0 {
-			answers = append(answers, response(empty))
+		if err := e.emptied(ctx, p, span, answered, take); err != nil {
+			return err
+		}
+		if err := flush(); err != nil {
+			return err
 		}
 	}
-	return answers, nil
+	return nil
 }
 
 // widest bounds the windows on either side of a change that a watch delivers for
@@ -74,19 +120,21 @@ func (w *watch) answers(
 // next query.
 const widest = 5000
 
-// spans returns the windows that rows touch, in order and without overlap: their
-// own, and those that their readings reach or reached into. Where a row's edge
-// moved, what lies between its readings and their neighbours changed too, if the
-// metric accounts for that, and the flags of the next reading.
-func (w *watch) spans(
-	ctx context.Context, tx *goldstore.ReadTx, m *catalog.Metric, id int64, rows []wire.ChangedRow,
-) ([]span, error) {
-	all := make([]span, 0, len(rows))
+// touched is times that a change touches, those of the changed row among them.
+type touched struct{ span, row span }
+
+// spans returns the times that rows touch: their own, and those that their
+// readings reach or reached into. Where a row's edge moved, what lies between its
+// readings and their neighbours changed too, if the metric accounts for that, and
+// the flags of the next reading.
+func (e *evaluation) spans(ctx context.Context, rows []wire.ChangedRow) ([]touched, error) {
+	all := make([]touched, 0, len(rows))
+	back, linked := gold.LooksBack(e.metric)
 	for i := range rows {
-		back, linked := gold.LooksBack(m)
-		from, to := rows[i].Start, max(rows[i].End+int64(back), rows[i].Reach)-1
-		if m.Paired() && rows[i].EdgeMoved {
-			err := tx.LastBefore(ctx, id, rows[i].Start, func(r *goldstore.Neighbour) error {
+		row := span{rows[i].Start, rows[i].End}
+		from, to := row.from, max(row.to+int64(back), rows[i].Reach)-1
+		if e.metric.Paired() && rows[i].EdgeMoved {
+			err := e.tx.LastBefore(ctx, e.series.ID, row.from, func(r *goldstore.Neighbour) error {
 				from = r.Stats.LastAt
 				return nil
 			})
@@ -94,8 +142,8 @@ func (w *watch) spans(
 				return nil, err
 			}
 		}
-		if (m.Paired() || linked) && rows[i].EdgeMoved {
-			err := tx.FirstFrom(ctx, id, rows[i].End, func(r *goldstore.Neighbour) error {
+		if (e.metric.Paired() || linked) && rows[i].EdgeMoved {
+			err := e.tx.FirstFrom(ctx, e.series.ID, row.to, func(r *goldstore.Neighbour) error {
 				to = max(to, r.Stats.FirstAt)
 				return nil
 			})
@@ -103,40 +151,55 @@ func (w *watch) spans(
 				return nil, err
 			}
 		}
-		start, end := w.windows.Bounds(rows[i].Start)
-		reach := widest * (end - start)
-		start, _ = w.windows.Bounds(max(from, rows[i].Start-reach))
-		_, end = w.windows.Bounds(min(to, rows[i].End+reach))
-		all = append(all, span{start, end})
+		all = append(all, touched{span{from, to}, row})
 	}
-	slices.SortFunc(all, func(a, b span) int { return cmp.Compare(a.from, b.from) })
-	merged := all[:0]
-	for _, s := range all {
+	return all, nil
+}
+
+// inWindows returns the windows of a piece that changes touch, in order and
+// without overlap.
+func inWindows(p *piece, all []touched) []span {
+	spans := make([]span, 0, len(all))
+	for i := range all {
+		t := &all[i]
+		start, end := p.windows.Whole(t.row.from)
+		reach := widest * (end - start)
+		start, _ = p.windows.Bounds(max(t.span.from, t.row.from-reach))
+		_, end = p.windows.Bounds(min(t.span.to, t.row.to+reach))
+		if s := (span{max(start, p.from), min(end, p.until)}); s.from < s.to {
+			spans = append(spans, s)
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.from, b.from) })
+	merged := spans[:0]
+	for _, s := range spans {
 		if n := len(merged); n > 0 && s.from <= merged[n-1].to {
 			merged[n-1].to = max(merged[n-1].to, s.to)
 			continue
 		}
 		merged = append(merged, s)
 	}
-	return merged, nil
+	return merged
 }
 
-// emptied returns the windows of a span that have no answer: they lie before the
+// emptied takes the windows of a span that have no answer: they lie before the
 // first reading that is left.
-func (a *answer) emptied(ctx context.Context, s span, answered map[int64]bool) ([]*energyv1.Aggregate, error) {
+func (e *evaluation) emptied(
+	ctx context.Context, p *piece, s span, answered map[int64]bool, take func(*gold.Aggregate) error,
+) error {
 	var windows []gold.Aggregate
 	for t := s.from; t < s.to; {
-		g := gold.Aggregate{}
-		g.Start, g.End = a.asked.windows.Bounds(t)
+		g := gold.Aggregate{Completeness: math.NaN(), Peak: math.NaN(), Interpolated: math.NaN()}
+		g.Start, g.End = p.windows.Bounds(t)
 		if t = g.End; !answered[g.Start] {
 			windows = append(windows, g)
 		}
 	}
 	if len(windows) == 0 {
-		return nil, nil
+		return nil
 	}
 	i := 0
-	err := a.tx.Rows(ctx, []int64{a.series.ID}, windows[0].Start, windows[len(windows)-1].End,
+	err := e.tx.Rows(ctx, []int64{e.series.ID}, windows[0].Start, windows[len(windows)-1].End,
 		func(row *goldstore.StatsRow) error {
 			for i < len(windows)-1 && windows[i].End <= row.Start {
 				i++
@@ -145,12 +208,12 @@ func (a *answer) emptied(ctx context.Context, s span, answered map[int64]bool) (
 			return nil
 		})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	empty := make([]*energyv1.Aggregate, len(windows))
 	for i := range windows {
-		empty[i] = &energyv1.Aggregate{Start: timestamp(windows[i].Start), End: timestamp(windows[i].End)}
-		a.finality(&windows[i], empty[i])
+		if err := take(&windows[i]); err != nil {
+			return err
+		}
 	}
-	return empty, nil
+	return nil
 }

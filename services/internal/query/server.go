@@ -18,21 +18,21 @@ import (
 type Server struct {
 	energyv1.UnimplementedQueryServiceServer
 	store    *goldstore.Store
-	newest   func() *catalog.Catalog
+	epochs   func() catalog.Epochs
 	pipeline Pipeline
 	timeout  time.Duration
 	stopping <-chan struct{}
 	now      func() time.Time
 }
 
-// NewServer returns a server that reads from a store, under the newest epoch of
-// the catalogue when an answer begins, at most for the timeout
-// for one answer, and reports on a pipeline. Watches end when ctx does, so that
-// they hold up no shutdown.
+// NewServer returns a server that reads from a store, under the epochs of the
+// catalogue when an answer begins, at most for the timeout for one answer, and
+// reports on a pipeline. Watches end when ctx does, so that they hold up no
+// shutdown.
 func NewServer(
-	ctx context.Context, store *goldstore.Store, newest func() *catalog.Catalog, pipeline Pipeline, timeout time.Duration,
+	ctx context.Context, store *goldstore.Store, epochs func() catalog.Epochs, pipeline Pipeline, timeout time.Duration,
 ) *Server {
-	return &Server{store: store, newest: newest, pipeline: pipeline, timeout: timeout, stopping: ctx.Done(), now: time.Now}
+	return &Server{store: store, epochs: epochs, pipeline: pipeline, timeout: timeout, stopping: ctx.Done(), now: time.Now}
 }
 
 // ahead is how many messages are read before the client has taken them.
@@ -80,7 +80,8 @@ func stream[M any](
 func (s *Server) ListSeries(
 	req *energyv1.ListSeriesRequest, out grpc.ServerStreamingServer[energyv1.ListSeriesResponse],
 ) error {
-	if err := checkSelector(req.GetSelector()); err != nil {
+	selected, err := parseSelector(req.GetSelector())
+	if err != nil {
 		return err
 	}
 	page, err := pageOf(req)
@@ -88,10 +89,10 @@ func (s *Server) ListSeries(
 		return err
 	}
 	type response = *energyv1.ListSeriesResponse
-	c := s.newest()
+	c := s.epochs().Newest()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
-			series, err := tx.SeriesPage(ctx, selector(req.GetSelector()), page)
+			series, _, err := selected.find(ctx, tx, page, false)
 			if err != nil {
 				return err
 			}
@@ -109,38 +110,30 @@ func (s *Server) ListSeries(
 		})
 }
 
-func selector(s *energyv1.Selector) goldstore.Selector {
-	return goldstore.Selector{Entities: s.GetEntityIds(), Metrics: s.GetMetrics()}
-}
-
-// QueryAggregates streams the windows of each series that the selector matches.
+// QueryAggregates streams the windows of the series that the selector matches,
+// or of groups of them.
 func (s *Server) QueryAggregates(
 	req *energyv1.QueryAggregatesRequest, out grpc.ServerStreamingServer[energyv1.QueryAggregatesResponse],
 ) error {
-	asked, err := parseRange(req)
+	q, err := parseQuestion(req)
 	if err != nil {
 		return err
 	}
 	type response = *energyv1.QueryAggregatesResponse
-	c := s.newest()
+	epochs, now := s.epochs(), s.now().UnixNano()
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
-			series, err := tx.Series(ctx, selector(req.GetSelector()))
+			series, registry, err := q.find(ctx, tx, goldstore.Page{}, q.registered())
 			if err != nil {
 				return err
 			}
-			for _, one := range series {
-				if err := asked.fits(c.Metric(one.Series), one.Series); err != nil {
-					return err
-				}
+			r := responder{
+				question: q, from: tx, catalog: epochs.Newest(), registry: registry, now: now, send: emit,
 			}
-			for _, one := range series {
-				a := s.newAnswer(tx, c, one, asked)
-				a.send = emit
-				if err := a.run(ctx); err != nil {
-					return err
-				}
+			if q.knownAt != nil {
+				r.now, r.catalog = *q.knownAt, epochs.InForce(time.Unix(0, *q.knownAt))
+				r.from = newPast(tx, epochs.Newest().History(), r.catalog, series, r.now)
 			}
-			return nil
+			return r.answer(ctx, series)
 		})
 }

@@ -72,7 +72,7 @@ const sqlColumns = `entity || ' ' || metric || ' [' || unit || ']', kind, energy
 	peak, peak_at, edge_open, revision, last_change`
 
 // inSQL asks the views the same.
-func (l *library) inSQL(t *rapid.T, asked timeRange, from string, arguments ...any) ([]sqlRow, error) {
+func (l *library) inSQL(t *rapid.T, asked question, from string, arguments ...any) ([]sqlRow, error) {
 	bound := func(ns, otherwise int64) any {
 		if ns == otherwise {
 			return nil
@@ -232,8 +232,8 @@ func anyVersions(at int64, revision uint64) *rapid.Generator[[]gold.Version] {
 }
 
 // anyAsked draws a request and the same in SQL.
-func anyAsked(t *rapid.T, first int64) (asked timeRange, from string, arguments []any) {
-	asked = timeRange{start: math.MinInt64, end: math.MaxInt64}
+func anyAsked(t *rapid.T, first int64) (asked question, from string, arguments []any) {
+	asked = question{timeRange: timeRange{start: math.MinInt64, end: math.MaxInt64}}
 	var err error
 	if rapid.Bool().Draw(t, "calendar") {
 		name := rapid.SampledFrom([]string{

@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/energy-platform/energy/pkg/broker"
-	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -31,14 +30,12 @@ var watchLimits = broker.BatchLimits{Bytes: 1 << 20, Linger: 20 * time.Milliseco
 func (s *Server) WatchAggregates(
 	req *energyv1.WatchAggregatesRequest, stream grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse],
 ) error {
-	w := &watch{
-		server: s, stream: stream, selector: req.GetSelector(), touched: make(map[reading.Series][]wire.ChangedRow),
-	}
-	err := checkSelector(req.GetSelector())
-	if err != nil {
+	w := &watch{server: s, stream: stream, touched: make(map[reading.Series][]wire.ChangedRow)}
+	var err error
+	if w.selection, err = parseSelector(req.GetSelector()); err != nil {
 		return err
 	}
-	if w.windows, err = windows(req.GetWindow()); err != nil {
+	if err := w.setWindow(req.GetWindow()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(stream.Context())
@@ -54,7 +51,7 @@ func (s *Server) WatchAggregates(
 		return statusOf(err)
 	}
 	defer w.reader.Close()
-	if err := stream.Send(&energyv1.WatchAggregatesResponse{ResumeToken: w.token()}); err != nil {
+	if err := w.sendToken(); err != nil {
 		return err
 	}
 	for {
@@ -70,8 +67,17 @@ func (s *Server) WatchAggregates(
 		if err != nil {
 			return statusOf(err)
 		}
+		if s.now().Sub(w.tokenSent) >= tokenAge {
+			if err := w.sendToken(); err != nil {
+				return err
+			}
+		}
 	}
 }
+
+// tokenAge is how old the last token of a watch may get while others' series
+// change: the feed forgets what is older than a day.
+const tokenAge = 10 * time.Minute
 
 // errStopping ends a watch of a server that stops. The client watches again,
 // with its token, wherever the service is then.
@@ -79,13 +85,19 @@ var errStopping = status.Error(codes.Unavailable, "the server is stopping: watch
 
 // watch is one call of WatchAggregates.
 type watch struct {
-	server   *Server
-	stream   grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]
-	selector *energyv1.Selector
-	windows  gold.Windows
-	reader   *broker.Reader
-	sequence uint64 // of the feed, all reported up to here
-	touched  map[reading.Series][]wire.ChangedRow
+	scope
+	server    *Server
+	stream    grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]
+	reader    *broker.Reader
+	sequence  uint64 // of the feed, all reported up to here
+	tokenSent time.Time
+	touched   map[reading.Series][]wire.ChangedRow
+}
+
+// sendToken sends the token alone.
+func (w *watch) sendToken() error {
+	w.tokenSent = w.server.now()
+	return w.stream.Send(&energyv1.WatchAggregatesResponse{ResumeToken: w.token()})
 }
 
 // token names the place in the feed behind which a new watch goes on.
@@ -150,33 +162,35 @@ func (w *watch) report(ctx context.Context, batch *broker.Batch) error {
 			}
 		}
 	}
-	var changed []*energyv1.WatchAggregatesResponse
-	reading, cancel := context.WithTimeout(ctx, w.server.timeout)
-	defer cancel()
-	err := w.server.store.Read(reading, func(tx *goldstore.ReadTx) error {
+	if len(w.touched) == 0 {
+		w.sequence = batch.Last
+		return nil
+	}
+	var held *energyv1.WatchAggregatesResponse // the last one, which is to carry the token
+	send := func(r *energyv1.WatchAggregatesResponse) error {
+		next := held
+		if held = r; next == nil {
+			return nil
+		}
+		return w.stream.Send(next)
+	}
+	type response = *energyv1.WatchAggregatesResponse
+	err := stream(ctx, w.server, send, func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
 		for s, rows := range w.touched {
-			answers, err := w.answers(reading, tx, s, rows)
-			if err != nil {
+			if err := w.answers(ctx, tx, s, rows, emit); err != nil {
 				return err
 			}
-			changed = append(changed, answers...)
 		}
 		return nil
 	})
-	w.sequence = batch.Last
-	if err != nil || len(changed) == 0 {
+	if w.sequence = batch.Last; err != nil || held == nil {
 		return err
 	}
-	changed[len(changed)-1].ResumeToken = w.token()
-	for _, r := range changed {
-		if err := w.stream.Send(r); err != nil {
-			return err
-		}
-	}
-	return nil
+	held.ResumeToken, w.tokenSent = w.token(), w.server.now()
+	return w.stream.Send(held)
 }
 
 func (w *watch) selected(s reading.Series) bool {
 	matches := func(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
-	return matches(w.selector.GetEntityIds(), s.EntityID) && matches(w.selector.GetMetrics(), s.Metric)
+	return matches(w.series.Entities, s.EntityID) && matches(w.series.Metrics, s.Metric)
 }

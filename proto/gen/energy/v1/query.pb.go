@@ -141,6 +141,130 @@ func (CalendarUnit) EnumDescriptor() ([]byte, []int) {
 	return file_energy_v1_query_proto_rawDescGZIP(), []int{1}
 }
 
+// GroupBy is what the answers of several series are put together by.
+type GroupBy int32
+
+const (
+	// As SERIES.
+	GroupBy_GROUP_BY_UNSPECIFIED GroupBy = 0
+	// Each series has its own answers.
+	GroupBy_GROUP_BY_SERIES GroupBy = 1
+	// Series of the entities that belong to one entity.
+	GroupBy_GROUP_BY_PARENT GroupBy = 2
+	// Series of the entities with one value of a label.
+	GroupBy_GROUP_BY_LABEL GroupBy = 3
+	// All series that are selected.
+	GroupBy_GROUP_BY_ALL GroupBy = 4
+)
+
+// Enum value maps for GroupBy.
+var (
+	GroupBy_name = map[int32]string{
+		0: "GROUP_BY_UNSPECIFIED",
+		1: "GROUP_BY_SERIES",
+		2: "GROUP_BY_PARENT",
+		3: "GROUP_BY_LABEL",
+		4: "GROUP_BY_ALL",
+	}
+	GroupBy_value = map[string]int32{
+		"GROUP_BY_UNSPECIFIED": 0,
+		"GROUP_BY_SERIES":      1,
+		"GROUP_BY_PARENT":      2,
+		"GROUP_BY_LABEL":       3,
+		"GROUP_BY_ALL":         4,
+	}
+)
+
+func (x GroupBy) Enum() *GroupBy {
+	p := new(GroupBy)
+	*p = x
+	return p
+}
+
+func (x GroupBy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GroupBy) Descriptor() protoreflect.EnumDescriptor {
+	return file_energy_v1_query_proto_enumTypes[2].Descriptor()
+}
+
+func (GroupBy) Type() protoreflect.EnumType {
+	return &file_energy_v1_query_proto_enumTypes[2]
+}
+
+func (x GroupBy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GroupBy.Descriptor instead.
+func (GroupBy) EnumDescriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{2}
+}
+
+// GapFill is what is answered of windows of which nothing is known.
+type GapFill int32
+
+const (
+	// As NULL.
+	GapFill_GAP_FILL_UNSPECIFIED GapFill = 0
+	// They are left out.
+	GapFill_GAP_FILL_NONE GapFill = 1
+	// They are answered with received = 0 and no values.
+	GapFill_GAP_FILL_NULL GapFill = 2
+	// Aggregate.filled has the values of the last window before.
+	GapFill_GAP_FILL_PREVIOUS GapFill = 3
+	// Aggregate.filled has values on the straight line between the windows on
+	// either side, from middle to middle; none before the first and behind the
+	// last.
+	GapFill_GAP_FILL_LINEAR GapFill = 4
+)
+
+// Enum value maps for GapFill.
+var (
+	GapFill_name = map[int32]string{
+		0: "GAP_FILL_UNSPECIFIED",
+		1: "GAP_FILL_NONE",
+		2: "GAP_FILL_NULL",
+		3: "GAP_FILL_PREVIOUS",
+		4: "GAP_FILL_LINEAR",
+	}
+	GapFill_value = map[string]int32{
+		"GAP_FILL_UNSPECIFIED": 0,
+		"GAP_FILL_NONE":        1,
+		"GAP_FILL_NULL":        2,
+		"GAP_FILL_PREVIOUS":    3,
+		"GAP_FILL_LINEAR":      4,
+	}
+)
+
+func (x GapFill) Enum() *GapFill {
+	p := new(GapFill)
+	*p = x
+	return p
+}
+
+func (x GapFill) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (GapFill) Descriptor() protoreflect.EnumDescriptor {
+	return file_energy_v1_query_proto_enumTypes[3].Descriptor()
+}
+
+func (GapFill) Type() protoreflect.EnumType {
+	return &file_energy_v1_query_proto_enumTypes[3]
+}
+
+func (x GapFill) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use GapFill.Descriptor instead.
+func (GapFill) EnumDescriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{3}
+}
+
 // Finality is how far an answer can be relied on.
 type Finality int32
 
@@ -182,11 +306,11 @@ func (x Finality) String() string {
 }
 
 func (Finality) Descriptor() protoreflect.EnumDescriptor {
-	return file_energy_v1_query_proto_enumTypes[2].Descriptor()
+	return file_energy_v1_query_proto_enumTypes[4].Descriptor()
 }
 
 func (Finality) Type() protoreflect.EnumType {
-	return &file_energy_v1_query_proto_enumTypes[2]
+	return &file_energy_v1_query_proto_enumTypes[4]
 }
 
 func (x Finality) Number() protoreflect.EnumNumber {
@@ -195,16 +319,105 @@ func (x Finality) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Finality.Descriptor instead.
 func (Finality) EnumDescriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{2}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{4}
 }
 
-// Selector picks series. An empty list does not restrict.
+// Outcome is what becomes of a version, and why.
+type Outcome int32
+
+const (
+	Outcome_OUTCOME_UNSPECIFIED Outcome = 0
+	// It is the reading.
+	Outcome_OUTCOME_COUNTS Outcome = 1
+	// It takes the reading out.
+	Outcome_OUTCOME_WITHDRAWS Outcome = 2
+	// Another has a better quality: corrected or withdrawn, then actual or
+	// unspecified, then estimated.
+	Outcome_OUTCOME_LESSER_QUALITY Outcome = 3
+	// Another of that quality has a greater revision.
+	Outcome_OUTCOME_LESSER_REVISION Outcome = 4
+	// Another of that quality and revision was received later.
+	Outcome_OUTCOME_EARLIER Outcome = 5
+	// Another that was received with it is greater by value.
+	Outcome_OUTCOME_LESSER_VALUE Outcome = 6
+	// The same was judged again, under a later epoch or a waiver, or received
+	// before.
+	Outcome_OUTCOME_JUDGED_AGAIN Outcome = 7
+	// The rules reject it.
+	Outcome_OUTCOME_REJECTED Outcome = 8
+	// The rules of a later epoch reject it.
+	Outcome_OUTCOME_OVERRULED Outcome = 9
+)
+
+// Enum value maps for Outcome.
+var (
+	Outcome_name = map[int32]string{
+		0: "OUTCOME_UNSPECIFIED",
+		1: "OUTCOME_COUNTS",
+		2: "OUTCOME_WITHDRAWS",
+		3: "OUTCOME_LESSER_QUALITY",
+		4: "OUTCOME_LESSER_REVISION",
+		5: "OUTCOME_EARLIER",
+		6: "OUTCOME_LESSER_VALUE",
+		7: "OUTCOME_JUDGED_AGAIN",
+		8: "OUTCOME_REJECTED",
+		9: "OUTCOME_OVERRULED",
+	}
+	Outcome_value = map[string]int32{
+		"OUTCOME_UNSPECIFIED":     0,
+		"OUTCOME_COUNTS":          1,
+		"OUTCOME_WITHDRAWS":       2,
+		"OUTCOME_LESSER_QUALITY":  3,
+		"OUTCOME_LESSER_REVISION": 4,
+		"OUTCOME_EARLIER":         5,
+		"OUTCOME_LESSER_VALUE":    6,
+		"OUTCOME_JUDGED_AGAIN":    7,
+		"OUTCOME_REJECTED":        8,
+		"OUTCOME_OVERRULED":       9,
+	}
+)
+
+func (x Outcome) Enum() *Outcome {
+	p := new(Outcome)
+	*p = x
+	return p
+}
+
+func (x Outcome) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Outcome) Descriptor() protoreflect.EnumDescriptor {
+	return file_energy_v1_query_proto_enumTypes[5].Descriptor()
+}
+
+func (Outcome) Type() protoreflect.EnumType {
+	return &file_energy_v1_query_proto_enumTypes[5]
+}
+
+func (x Outcome) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Outcome.Descriptor instead.
+func (Outcome) EnumDescriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{5}
+}
+
+// Selector picks series. An empty list does not restrict. Parents and labels are
+// those of the registry of entities, where they have dates: what is answered is
+// the time in which an entity has them, decided for each base window by its
+// start.
 type Selector struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exact entity ids.
 	EntityIds []string `protobuf:"bytes,1,rep,name=entity_ids,json=entityIds,proto3" json:"entity_ids,omitempty"`
 	// Exact metric names.
-	Metrics       []string `protobuf:"bytes,2,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	Metrics []string `protobuf:"bytes,2,rep,name=metrics,proto3" json:"metrics,omitempty"`
+	// Ids of entities, one of which the series' entity belongs to.
+	Parents []string `protobuf:"bytes,3,rep,name=parents,proto3" json:"parents,omitempty"`
+	// Labels as "key=value", all of which the series' entity has.
+	Labels        []string `protobuf:"bytes,4,rep,name=labels,proto3" json:"labels,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +462,20 @@ func (x *Selector) GetEntityIds() []string {
 func (x *Selector) GetMetrics() []string {
 	if x != nil {
 		return x.Metrics
+	}
+	return nil
+}
+
+func (x *Selector) GetParents() []string {
+	if x != nil {
+		return x.Parents
+	}
+	return nil
+}
+
+func (x *Selector) GetLabels() []string {
+	if x != nil {
+		return x.Labels
 	}
 	return nil
 }
@@ -414,7 +641,10 @@ type Window struct {
 	//	*Window_Calendar
 	Span isWindow_Span `protobuf_oneof:"span"`
 	// IANA zone of calendar windows; empty means UTC.
-	Zone          string `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	Zone string `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
+	// Calendar windows are those of each entity's own zone, the one in force at
+	// the window's start. In place of zone.
+	EntityZone    bool `protobuf:"varint,4,opt,name=entity_zone,json=entityZone,proto3" json:"entity_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -481,6 +711,13 @@ func (x *Window) GetZone() string {
 	return ""
 }
 
+func (x *Window) GetEntityZone() bool {
+	if x != nil {
+		return x.EntityZone
+	}
+	return false
+}
+
 type isWindow_Span interface {
 	isWindow_Span()
 }
@@ -506,8 +743,19 @@ type QueryAggregatesRequest struct {
 	// first sample.
 	Start *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
 	// Absent means to the last sample.
-	End           *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
-	Window        *Window                `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	End    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
+	Window *Window                `protobuf:"bytes,4,opt,name=window,proto3" json:"window,omitempty"`
+	// Groups have the series of one metric and unit; which group an entity is in
+	// is decided for each base window by its start.
+	GroupBy GroupBy `protobuf:"varint,5,opt,name=group_by,json=groupBy,proto3,enum=energy.v1.GroupBy" json:"group_by,omitempty"`
+	// Key of the label, with GROUP_BY_LABEL.
+	GroupLabel string  `protobuf:"bytes,6,opt,name=group_label,json=groupLabel,proto3" json:"group_label,omitempty"`
+	GapFill    GapFill `protobuf:"varint,7,opt,name=gap_fill,json=gapFill,proto3,enum=energy.v1.GapFill" json:"gap_fill,omitempty"`
+	// The answer that was given at this time, once all that had been received was
+	// in gold: by the readings received and the catalogue in force until then.
+	// Revision and last_change, which are of rows, are absent. The registry of
+	// entities is applied as it is now. Absent means now.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -566,6 +814,34 @@ func (x *QueryAggregatesRequest) GetEnd() *timestamppb.Timestamp {
 func (x *QueryAggregatesRequest) GetWindow() *Window {
 	if x != nil {
 		return x.Window
+	}
+	return nil
+}
+
+func (x *QueryAggregatesRequest) GetGroupBy() GroupBy {
+	if x != nil {
+		return x.GroupBy
+	}
+	return GroupBy_GROUP_BY_UNSPECIFIED
+}
+
+func (x *QueryAggregatesRequest) GetGroupLabel() string {
+	if x != nil {
+		return x.GroupLabel
+	}
+	return ""
+}
+
+func (x *QueryAggregatesRequest) GetGapFill() GapFill {
+	if x != nil {
+		return x.GapFill
+	}
+	return GapFill_GAP_FILL_UNSPECIFIED
+}
+
+func (x *QueryAggregatesRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
 	}
 	return nil
 }
@@ -631,7 +907,16 @@ type Aggregate struct {
 	CorrectedEnergyShare *float64 `protobuf:"fixed64,34,opt,name=corrected_energy_share,json=correctedEnergyShare,proto3,oneof" json:"corrected_energy_share,omitempty"`
 	// Mean power over the whole window: its energy or advance over its width, in
 	// the power unit; absent where the metric has no energy or nothing is known.
-	MeanPower     *float64 `protobuf:"fixed64,35,opt,name=mean_power,json=meanPower,proto3,oneof" json:"mean_power,omitempty"`
+	MeanPower *float64 `protobuf:"fixed64,35,opt,name=mean_power,json=meanPower,proto3,oneof" json:"mean_power,omitempty"`
+	// Of a calendar window, the local date at which it begins: 2026-03-29.
+	Date string `protobuf:"bytes,16,opt,name=date,proto3" json:"date,omitempty"`
+	// Values that stand for those of a window of which nothing is known, if asked
+	// for. They count nowhere else.
+	Filled *Filled `protobuf:"bytes,17,opt,name=filled,proto3" json:"filled,omitempty"`
+	// Of a group: the series in it, from their first readings on, and those of
+	// which something is known. A sum over fewer than all is too small.
+	Members       uint32 `protobuf:"varint,18,opt,name=members,proto3" json:"members,omitempty"`
+	Contributing  uint32 `protobuf:"varint,19,opt,name=contributing,proto3" json:"contributing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -813,6 +1098,90 @@ func (x *Aggregate) GetMeanPower() float64 {
 	return 0
 }
 
+func (x *Aggregate) GetDate() string {
+	if x != nil {
+		return x.Date
+	}
+	return ""
+}
+
+func (x *Aggregate) GetFilled() *Filled {
+	if x != nil {
+		return x.Filled
+	}
+	return nil
+}
+
+func (x *Aggregate) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *Aggregate) GetContributing() uint32 {
+	if x != nil {
+		return x.Contributing
+	}
+	return 0
+}
+
+// Filled is values made up for a window of which nothing is known.
+type Filled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent where there is none on one side, or on both.
+	Mean *float64 `protobuf:"fixed64,1,opt,name=mean,proto3,oneof" json:"mean,omitempty"`
+	// Energy or advance: the filled mean power over the window. Absent where the
+	// metric has no energy.
+	Energy        *float64 `protobuf:"fixed64,2,opt,name=energy,proto3,oneof" json:"energy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Filled) Reset() {
+	*x = Filled{}
+	mi := &file_energy_v1_query_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Filled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Filled) ProtoMessage() {}
+
+func (x *Filled) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Filled.ProtoReflect.Descriptor instead.
+func (*Filled) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Filled) GetMean() float64 {
+	if x != nil && x.Mean != nil {
+		return *x.Mean
+	}
+	return 0
+}
+
+func (x *Filled) GetEnergy() float64 {
+	if x != nil && x.Energy != nil {
+		return *x.Energy
+	}
+	return 0
+}
+
 // FlagCount is a rule that flagged readings of a window.
 type FlagCount struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -826,7 +1195,7 @@ type FlagCount struct {
 
 func (x *FlagCount) Reset() {
 	*x = FlagCount{}
-	mi := &file_energy_v1_query_proto_msgTypes[6]
+	mi := &file_energy_v1_query_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +1207,7 @@ func (x *FlagCount) String() string {
 func (*FlagCount) ProtoMessage() {}
 
 func (x *FlagCount) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[6]
+	mi := &file_energy_v1_query_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +1220,7 @@ func (x *FlagCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlagCount.ProtoReflect.Descriptor instead.
 func (*FlagCount) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{6}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FlagCount) GetRule() string {
@@ -869,19 +1238,24 @@ func (x *FlagCount) GetCount() uint64 {
 }
 
 type QueryAggregatesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Series        *SeriesKey             `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
-	Kind          Kind                   `protobuf:"varint,2,opt,name=kind,proto3,enum=energy.v1.Kind" json:"kind,omitempty"`
-	EnergyUnit    string                 `protobuf:"bytes,3,opt,name=energy_unit,json=energyUnit,proto3" json:"energy_unit,omitempty"`
-	PowerUnit     string                 `protobuf:"bytes,4,opt,name=power_unit,json=powerUnit,proto3" json:"power_unit,omitempty"`
-	Aggregates    []*Aggregate           `protobuf:"bytes,5,rep,name=aggregates,proto3" json:"aggregates,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Absent of groups.
+	Series     *SeriesKey   `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
+	Kind       Kind         `protobuf:"varint,2,opt,name=kind,proto3,enum=energy.v1.Kind" json:"kind,omitempty"`
+	EnergyUnit string       `protobuf:"bytes,3,opt,name=energy_unit,json=energyUnit,proto3" json:"energy_unit,omitempty"`
+	PowerUnit  string       `protobuf:"bytes,4,opt,name=power_unit,json=powerUnit,proto3" json:"power_unit,omitempty"`
+	Aggregates []*Aggregate `protobuf:"bytes,5,rep,name=aggregates,proto3" json:"aggregates,omitempty"`
+	// What the aggregates are of, if groups were asked for. Their statistics have
+	// no first and last reading, and they have no peak: it is the greatest
+	// mean_power of base windows.
+	Group         *Group `protobuf:"bytes,6,opt,name=group,proto3" json:"group,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QueryAggregatesResponse) Reset() {
 	*x = QueryAggregatesResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[7]
+	mi := &file_energy_v1_query_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -893,7 +1267,7 @@ func (x *QueryAggregatesResponse) String() string {
 func (*QueryAggregatesResponse) ProtoMessage() {}
 
 func (x *QueryAggregatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[7]
+	mi := &file_energy_v1_query_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -906,7 +1280,7 @@ func (x *QueryAggregatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryAggregatesResponse.ProtoReflect.Descriptor instead.
 func (*QueryAggregatesResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{7}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QueryAggregatesResponse) GetSeries() *SeriesKey {
@@ -944,6 +1318,76 @@ func (x *QueryAggregatesResponse) GetAggregates() []*Aggregate {
 	return nil
 }
 
+func (x *QueryAggregatesResponse) GetGroup() *Group {
+	if x != nil {
+		return x.Group
+	}
+	return nil
+}
+
+// Group is the series of one metric and unit that have something in common.
+type Group struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the parent, or value of the label; empty for entities without one, and
+	// for all.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Metric        string `protobuf:"bytes,2,opt,name=metric,proto3" json:"metric,omitempty"`
+	Unit          string `protobuf:"bytes,3,opt,name=unit,proto3" json:"unit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Group) Reset() {
+	*x = Group{}
+	mi := &file_energy_v1_query_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Group) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Group) ProtoMessage() {}
+
+func (x *Group) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Group.ProtoReflect.Descriptor instead.
+func (*Group) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Group) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Group) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *Group) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
 type GetLatestRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Selector      *Selector              `protobuf:"bytes,1,opt,name=selector,proto3" json:"selector,omitempty"`
@@ -953,7 +1397,7 @@ type GetLatestRequest struct {
 
 func (x *GetLatestRequest) Reset() {
 	*x = GetLatestRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[8]
+	mi := &file_energy_v1_query_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1409,7 @@ func (x *GetLatestRequest) String() string {
 func (*GetLatestRequest) ProtoMessage() {}
 
 func (x *GetLatestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[8]
+	mi := &file_energy_v1_query_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1422,7 @@ func (x *GetLatestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLatestRequest.ProtoReflect.Descriptor instead.
 func (*GetLatestRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{8}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetLatestRequest) GetSelector() *Selector {
@@ -1004,7 +1448,7 @@ type GetLatestResponse struct {
 
 func (x *GetLatestResponse) Reset() {
 	*x = GetLatestResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[9]
+	mi := &file_energy_v1_query_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1016,7 +1460,7 @@ func (x *GetLatestResponse) String() string {
 func (*GetLatestResponse) ProtoMessage() {}
 
 func (x *GetLatestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[9]
+	mi := &file_energy_v1_query_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1029,7 +1473,7 @@ func (x *GetLatestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLatestResponse.ProtoReflect.Descriptor instead.
 func (*GetLatestResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{9}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetLatestResponse) GetSeries() *SeriesKey {
@@ -1087,7 +1531,7 @@ type WatchAggregatesRequest struct {
 
 func (x *WatchAggregatesRequest) Reset() {
 	*x = WatchAggregatesRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[10]
+	mi := &file_energy_v1_query_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1543,7 @@ func (x *WatchAggregatesRequest) String() string {
 func (*WatchAggregatesRequest) ProtoMessage() {}
 
 func (x *WatchAggregatesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[10]
+	mi := &file_energy_v1_query_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1556,7 @@ func (x *WatchAggregatesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAggregatesRequest.ProtoReflect.Descriptor instead.
 func (*WatchAggregatesRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{10}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchAggregatesRequest) GetSelector() *Selector {
@@ -1138,7 +1582,8 @@ func (x *WatchAggregatesRequest) GetResumeToken() string {
 
 type WatchAggregatesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent in the first response, which says that the watch stands.
+	// Absent in the first response, which says that the watch stands, and in those
+	// that only bring a newer token.
 	Series     *SeriesKey `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
 	Kind       Kind       `protobuf:"varint,2,opt,name=kind,proto3,enum=energy.v1.Kind" json:"kind,omitempty"`
 	EnergyUnit string     `protobuf:"bytes,3,opt,name=energy_unit,json=energyUnit,proto3" json:"energy_unit,omitempty"`
@@ -1154,7 +1599,7 @@ type WatchAggregatesResponse struct {
 
 func (x *WatchAggregatesResponse) Reset() {
 	*x = WatchAggregatesResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[11]
+	mi := &file_energy_v1_query_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1166,7 +1611,7 @@ func (x *WatchAggregatesResponse) String() string {
 func (*WatchAggregatesResponse) ProtoMessage() {}
 
 func (x *WatchAggregatesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[11]
+	mi := &file_energy_v1_query_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1179,7 +1624,7 @@ func (x *WatchAggregatesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchAggregatesResponse.ProtoReflect.Descriptor instead.
 func (*WatchAggregatesResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{11}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchAggregatesResponse) GetSeries() *SeriesKey {
@@ -1224,6 +1669,376 @@ func (x *WatchAggregatesResponse) GetResumeToken() string {
 	return ""
 }
 
+type ExplainAggregateRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Required.
+	Series *SeriesKey `protobuf:"bytes,1,opt,name=series,proto3" json:"series,omitempty"`
+	// Readings with times in [start, end). Both are required.
+	Start *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	End   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
+	// As in QueryAggregatesRequest.
+	KnownAt       *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=known_at,json=knownAt,proto3" json:"known_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAggregateRequest) Reset() {
+	*x = ExplainAggregateRequest{}
+	mi := &file_energy_v1_query_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAggregateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAggregateRequest) ProtoMessage() {}
+
+func (x *ExplainAggregateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAggregateRequest.ProtoReflect.Descriptor instead.
+func (*ExplainAggregateRequest) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ExplainAggregateRequest) GetSeries() *SeriesKey {
+	if x != nil {
+		return x.Series
+	}
+	return nil
+}
+
+func (x *ExplainAggregateRequest) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *ExplainAggregateRequest) GetEnd() *timestamppb.Timestamp {
+	if x != nil {
+		return x.End
+	}
+	return nil
+}
+
+func (x *ExplainAggregateRequest) GetKnownAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.KnownAt
+	}
+	return nil
+}
+
+// ExplainAggregateResponse is the versions of one event time.
+type ExplainAggregateResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// The one that counts, or withdraws the reading, first, then the others from
+	// the greatest to the least.
+	Versions      []*ExplainedVersion `protobuf:"bytes,2,rep,name=versions,proto3" json:"versions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainAggregateResponse) Reset() {
+	*x = ExplainAggregateResponse{}
+	mi := &file_energy_v1_query_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainAggregateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainAggregateResponse) ProtoMessage() {}
+
+func (x *ExplainAggregateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainAggregateResponse.ProtoReflect.Descriptor instead.
+func (*ExplainAggregateResponse) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ExplainAggregateResponse) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ExplainAggregateResponse) GetVersions() []*ExplainedVersion {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+type ExplainedVersion struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Value    float64                `protobuf:"fixed64,1,opt,name=value,proto3" json:"value,omitempty"`
+	Quality  Quality                `protobuf:"varint,2,opt,name=quality,proto3,enum=energy.v1.Quality" json:"quality,omitempty"`
+	Revision uint64                 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	Length   *durationpb.Duration   `protobuf:"bytes,4,opt,name=length,proto3" json:"length,omitempty"`
+	// Of an exchange of the meter: the index that the new one starts from.
+	ExchangeStart *float64 `protobuf:"fixed64,5,opt,name=exchange_start,json=exchangeStart,proto3,oneof" json:"exchange_start,omitempty"`
+	// Names of the rules that flagged it.
+	Flags []string `protobuf:"bytes,6,rep,name=flags,proto3" json:"flags,omitempty"`
+	// Catalogue epoch that judged it.
+	Epoch    uint64 `protobuf:"varint,7,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Rejected bool   `protobuf:"varint,8,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// It was released from quarantine.
+	Released bool    `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`
+	Outcome  Outcome `protobuf:"varint,10,opt,name=outcome,proto3,enum=energy.v1.Outcome" json:"outcome,omitempty"`
+	// The outcome in words.
+	Reason        string  `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	Origin        *Origin `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExplainedVersion) Reset() {
+	*x = ExplainedVersion{}
+	mi := &file_energy_v1_query_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExplainedVersion) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExplainedVersion) ProtoMessage() {}
+
+func (x *ExplainedVersion) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExplainedVersion.ProtoReflect.Descriptor instead.
+func (*ExplainedVersion) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ExplainedVersion) GetValue() float64 {
+	if x != nil {
+		return x.Value
+	}
+	return 0
+}
+
+func (x *ExplainedVersion) GetQuality() Quality {
+	if x != nil {
+		return x.Quality
+	}
+	return Quality_QUALITY_UNSPECIFIED
+}
+
+func (x *ExplainedVersion) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ExplainedVersion) GetLength() *durationpb.Duration {
+	if x != nil {
+		return x.Length
+	}
+	return nil
+}
+
+func (x *ExplainedVersion) GetExchangeStart() float64 {
+	if x != nil && x.ExchangeStart != nil {
+		return *x.ExchangeStart
+	}
+	return 0
+}
+
+func (x *ExplainedVersion) GetFlags() []string {
+	if x != nil {
+		return x.Flags
+	}
+	return nil
+}
+
+func (x *ExplainedVersion) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *ExplainedVersion) GetRejected() bool {
+	if x != nil {
+		return x.Rejected
+	}
+	return false
+}
+
+func (x *ExplainedVersion) GetReleased() bool {
+	if x != nil {
+		return x.Released
+	}
+	return false
+}
+
+func (x *ExplainedVersion) GetOutcome() Outcome {
+	if x != nil {
+		return x.Outcome
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *ExplainedVersion) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ExplainedVersion) GetOrigin() *Origin {
+	if x != nil {
+		return x.Origin
+	}
+	return nil
+}
+
+// Origin is where a version came from.
+type Origin struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When the broker took the message in.
+	Received *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=received,proto3" json:"received,omitempty"`
+	// Name of the stream.
+	Stream   string `protobuf:"bytes,2,opt,name=stream,proto3" json:"stream,omitempty"`
+	Sequence uint64 `protobuf:"varint,3,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Position of the reading in the message.
+	Index uint32 `protobuf:"varint,4,opt,name=index,proto3" json:"index,omitempty"`
+	// Whether the stream still holds the message; what follows is absent where not.
+	Held    bool   `protobuf:"varint,5,opt,name=held,proto3" json:"held,omitempty"`
+	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
+	// The reading as the producer sent it: in its unit, at its time.
+	Sent *Reading `protobuf:"bytes,7,opt,name=sent,proto3" json:"sent,omitempty"`
+	// Trace id of the message's traceparent header (W3C Trace Context).
+	TraceId       string `protobuf:"bytes,8,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Origin) Reset() {
+	*x = Origin{}
+	mi := &file_energy_v1_query_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Origin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Origin) ProtoMessage() {}
+
+func (x *Origin) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_query_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Origin.ProtoReflect.Descriptor instead.
+func (*Origin) Descriptor() ([]byte, []int) {
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Origin) GetReceived() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Received
+	}
+	return nil
+}
+
+func (x *Origin) GetStream() string {
+	if x != nil {
+		return x.Stream
+	}
+	return ""
+}
+
+func (x *Origin) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *Origin) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Origin) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *Origin) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Origin) GetSent() *Reading {
+	if x != nil {
+		return x.Sent
+	}
+	return nil
+}
+
+func (x *Origin) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
 type GetPipelineStatusRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1232,7 +2047,7 @@ type GetPipelineStatusRequest struct {
 
 func (x *GetPipelineStatusRequest) Reset() {
 	*x = GetPipelineStatusRequest{}
-	mi := &file_energy_v1_query_proto_msgTypes[12]
+	mi := &file_energy_v1_query_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1244,7 +2059,7 @@ func (x *GetPipelineStatusRequest) String() string {
 func (*GetPipelineStatusRequest) ProtoMessage() {}
 
 func (x *GetPipelineStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[12]
+	mi := &file_energy_v1_query_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1257,7 +2072,7 @@ func (x *GetPipelineStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineStatusRequest.ProtoReflect.Descriptor instead.
 func (*GetPipelineStatusRequest) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{12}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{18}
 }
 
 // StreamStatus is the state of one stream of the broker.
@@ -1275,7 +2090,7 @@ type StreamStatus struct {
 
 func (x *StreamStatus) Reset() {
 	*x = StreamStatus{}
-	mi := &file_energy_v1_query_proto_msgTypes[13]
+	mi := &file_energy_v1_query_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1287,7 +2102,7 @@ func (x *StreamStatus) String() string {
 func (*StreamStatus) ProtoMessage() {}
 
 func (x *StreamStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[13]
+	mi := &file_energy_v1_query_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1300,7 +2115,7 @@ func (x *StreamStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StreamStatus.ProtoReflect.Descriptor instead.
 func (*StreamStatus) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{13}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StreamStatus) GetName() string {
@@ -1367,7 +2182,7 @@ type StageStatus struct {
 
 func (x *StageStatus) Reset() {
 	*x = StageStatus{}
-	mi := &file_energy_v1_query_proto_msgTypes[14]
+	mi := &file_energy_v1_query_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1379,7 +2194,7 @@ func (x *StageStatus) String() string {
 func (*StageStatus) ProtoMessage() {}
 
 func (x *StageStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[14]
+	mi := &file_energy_v1_query_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1392,7 +2207,7 @@ func (x *StageStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageStatus.ProtoReflect.Descriptor instead.
 func (*StageStatus) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{14}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *StageStatus) GetStage() string {
@@ -1464,7 +2279,7 @@ type GetPipelineStatusResponse struct {
 
 func (x *GetPipelineStatusResponse) Reset() {
 	*x = GetPipelineStatusResponse{}
-	mi := &file_energy_v1_query_proto_msgTypes[15]
+	mi := &file_energy_v1_query_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +2291,7 @@ func (x *GetPipelineStatusResponse) String() string {
 func (*GetPipelineStatusResponse) ProtoMessage() {}
 
 func (x *GetPipelineStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[15]
+	mi := &file_energy_v1_query_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +2304,7 @@ func (x *GetPipelineStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPipelineStatusResponse.ProtoReflect.Descriptor instead.
 func (*GetPipelineStatusResponse) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{15}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetPipelineStatusResponse) GetStreams() []*StreamStatus {
@@ -1545,7 +2360,7 @@ type QuarantineCount struct {
 
 func (x *QuarantineCount) Reset() {
 	*x = QuarantineCount{}
-	mi := &file_energy_v1_query_proto_msgTypes[16]
+	mi := &file_energy_v1_query_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +2372,7 @@ func (x *QuarantineCount) String() string {
 func (*QuarantineCount) ProtoMessage() {}
 
 func (x *QuarantineCount) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_query_proto_msgTypes[16]
+	mi := &file_energy_v1_query_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +2385,7 @@ func (x *QuarantineCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineCount.ProtoReflect.Descriptor instead.
 func (*QuarantineCount) Descriptor() ([]byte, []int) {
-	return file_energy_v1_query_proto_rawDescGZIP(), []int{16}
+	return file_energy_v1_query_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *QuarantineCount) GetStage() string {
@@ -1598,11 +2413,13 @@ var File_energy_v1_query_proto protoreflect.FileDescriptor
 
 const file_energy_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x15energy/v1/query.proto\x12\tenergy.v1\x1a\x17energy/v1/columns.proto\x1a\x14energy/v1/gold.proto\x1a\x17energy/v1/reading.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"C\n" +
+	"\x15energy/v1/query.proto\x12\tenergy.v1\x1a\x17energy/v1/columns.proto\x1a\x14energy/v1/gold.proto\x1a\x17energy/v1/reading.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n" +
 	"\bSelector\x12\x1d\n" +
 	"\n" +
 	"entity_ids\x18\x01 \x03(\tR\tentityIds\x12\x18\n" +
-	"\ametrics\x18\x02 \x03(\tR\ametrics\"\xa2\x01\n" +
+	"\ametrics\x18\x02 \x03(\tR\ametrics\x12\x18\n" +
+	"\aparents\x18\x03 \x03(\tR\aparents\x12\x16\n" +
+	"\x06labels\x18\x04 \x03(\tR\x06labels\"\xa2\x01\n" +
 	"\x11ListSeriesRequest\x12/\n" +
 	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\x12\x1a\n" +
 	"\bcontains\x18\x02 \x03(\tR\bcontains\x12*\n" +
@@ -1616,17 +2433,24 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"power_unit\x18\x04 \x01(\tR\tpowerUnit\x12:\n" +
 	"\vbase_window\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"baseWindow\"\x8e\x01\n" +
+	"baseWindow\"\xaf\x01\n" +
 	"\x06Window\x121\n" +
 	"\x05fixed\x18\x01 \x01(\v2\x19.google.protobuf.DurationH\x00R\x05fixed\x125\n" +
 	"\bcalendar\x18\x02 \x01(\x0e2\x17.energy.v1.CalendarUnitH\x00R\bcalendar\x12\x12\n" +
-	"\x04zone\x18\x03 \x01(\tR\x04zoneB\x06\n" +
-	"\x04span\"\xd4\x01\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\x12\x1f\n" +
+	"\ventity_zone\x18\x04 \x01(\bR\n" +
+	"entityZoneB\x06\n" +
+	"\x04span\"\x8a\x03\n" +
 	"\x16QueryAggregatesRequest\x12/\n" +
 	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\x120\n" +
 	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x12)\n" +
-	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\"\xca\b\n" +
+	"\x06window\x18\x04 \x01(\v2\x11.energy.v1.WindowR\x06window\x12-\n" +
+	"\bgroup_by\x18\x05 \x01(\x0e2\x12.energy.v1.GroupByR\agroupBy\x12\x1f\n" +
+	"\vgroup_label\x18\x06 \x01(\tR\n" +
+	"groupLabel\x12-\n" +
+	"\bgap_fill\x18\a \x01(\x0e2\x12.energy.v1.GapFillR\agapFill\x125\n" +
+	"\bknown_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\xc7\t\n" +
 	"\tAggregate\x120\n" +
 	"\x05start\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
 	"\x03end\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x125\n" +
@@ -1653,7 +2477,11 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\x0fcorrected_share\x18! \x01(\x01H\x06R\x0ecorrectedShare\x88\x01\x01\x129\n" +
 	"\x16corrected_energy_share\x18\" \x01(\x01H\aR\x14correctedEnergyShare\x88\x01\x01\x12\"\n" +
 	"\n" +
-	"mean_power\x18# \x01(\x01H\bR\tmeanPower\x88\x01\x01B\a\n" +
+	"mean_power\x18# \x01(\x01H\bR\tmeanPower\x88\x01\x01\x12\x12\n" +
+	"\x04date\x18\x10 \x01(\tR\x04date\x12)\n" +
+	"\x06filled\x18\x11 \x01(\v2\x11.energy.v1.FilledR\x06filled\x12\x18\n" +
+	"\amembers\x18\x12 \x01(\rR\amembers\x12\"\n" +
+	"\fcontributing\x18\x13 \x01(\rR\fcontributingB\a\n" +
 	"\x05_meanB\x0f\n" +
 	"\r_completenessB\a\n" +
 	"\x05_peakB\x16\n" +
@@ -1662,11 +2490,16 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\x17_estimated_energy_shareB\x12\n" +
 	"\x10_corrected_shareB\x19\n" +
 	"\x17_corrected_energy_shareB\r\n" +
-	"\v_mean_power\"D\n" +
+	"\v_mean_power\"R\n" +
+	"\x06Filled\x12\x17\n" +
+	"\x04mean\x18\x01 \x01(\x01H\x00R\x04mean\x88\x01\x01\x12\x1b\n" +
+	"\x06energy\x18\x02 \x01(\x01H\x01R\x06energy\x88\x01\x01B\a\n" +
+	"\x05_meanB\t\n" +
+	"\a_energy\"D\n" +
 	"\tFlagCount\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
 	"\x05count\x18\x02 \x01(\x04H\x00R\x05count\x88\x01\x01B\b\n" +
-	"\x06_count\"\xe2\x01\n" +
+	"\x06_count\"\x8a\x02\n" +
 	"\x17QueryAggregatesResponse\x12,\n" +
 	"\x06series\x18\x01 \x01(\v2\x14.energy.v1.SeriesKeyR\x06series\x12#\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x0f.energy.v1.KindR\x04kind\x12\x1f\n" +
@@ -1676,7 +2509,12 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"power_unit\x18\x04 \x01(\tR\tpowerUnit\x124\n" +
 	"\n" +
 	"aggregates\x18\x05 \x03(\v2\x14.energy.v1.AggregateR\n" +
-	"aggregates\"C\n" +
+	"aggregates\x12&\n" +
+	"\x05group\x18\x06 \x01(\v2\x10.energy.v1.GroupR\x05group\"E\n" +
+	"\x05Group\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06metric\x18\x02 \x01(\tR\x06metric\x12\x12\n" +
+	"\x04unit\x18\x03 \x01(\tR\x04unit\"C\n" +
 	"\x10GetLatestRequest\x12/\n" +
 	"\bselector\x18\x01 \x01(\v2\x13.energy.v1.SelectorR\bselector\"\x97\x02\n" +
 	"\x11GetLatestResponse\x12,\n" +
@@ -1701,7 +2539,39 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\n" +
 	"aggregates\x18\x05 \x03(\v2\x14.energy.v1.AggregateR\n" +
 	"aggregates\x12!\n" +
-	"\fresume_token\x18\x06 \x01(\tR\vresumeToken\"\x1a\n" +
+	"\fresume_token\x18\x06 \x01(\tR\vresumeToken\"\xde\x01\n" +
+	"\x17ExplainAggregateRequest\x12,\n" +
+	"\x06series\x18\x01 \x01(\v2\x14.energy.v1.SeriesKeyR\x06series\x120\n" +
+	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12,\n" +
+	"\x03end\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x03end\x125\n" +
+	"\bknown_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\x83\x01\n" +
+	"\x18ExplainAggregateResponse\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
+	"\bversions\x18\x02 \x03(\v2\x1b.energy.v1.ExplainedVersionR\bversions\"\xb9\x03\n" +
+	"\x10ExplainedVersion\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\x01R\x05value\x12,\n" +
+	"\aquality\x18\x02 \x01(\x0e2\x12.energy.v1.QualityR\aquality\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\x121\n" +
+	"\x06length\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06length\x12*\n" +
+	"\x0eexchange_start\x18\x05 \x01(\x01H\x00R\rexchangeStart\x88\x01\x01\x12\x14\n" +
+	"\x05flags\x18\x06 \x03(\tR\x05flags\x12\x14\n" +
+	"\x05epoch\x18\a \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brejected\x18\b \x01(\bR\brejected\x12\x1a\n" +
+	"\breleased\x18\t \x01(\bR\breleased\x12,\n" +
+	"\aoutcome\x18\n" +
+	" \x01(\x0e2\x12.energy.v1.OutcomeR\aoutcome\x12\x16\n" +
+	"\x06reason\x18\v \x01(\tR\x06reason\x12)\n" +
+	"\x06origin\x18\f \x01(\v2\x11.energy.v1.OriginR\x06originB\x11\n" +
+	"\x0f_exchange_start\"\xfb\x01\n" +
+	"\x06Origin\x126\n" +
+	"\breceived\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\breceived\x12\x16\n" +
+	"\x06stream\x18\x02 \x01(\tR\x06stream\x12\x1a\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x14\n" +
+	"\x05index\x18\x04 \x01(\rR\x05index\x12\x12\n" +
+	"\x04held\x18\x05 \x01(\bR\x04held\x12\x18\n" +
+	"\asubject\x18\x06 \x01(\tR\asubject\x12&\n" +
+	"\x04sent\x18\a \x01(\v2\x12.energy.v1.ReadingR\x04sent\x12\x19\n" +
+	"\btrace_id\x18\b \x01(\tR\atraceId\"\x1a\n" +
 	"\x18GetPipelineStatusRequest\"\xbd\x01\n" +
 	"\fStreamStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
@@ -1746,18 +2616,42 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\x12CALENDAR_UNIT_WEEK\x10\x02\x12\x17\n" +
 	"\x13CALENDAR_UNIT_MONTH\x10\x03\x12\x16\n" +
 	"\x12CALENDAR_UNIT_YEAR\x10\x04\x12\x19\n" +
-	"\x15CALENDAR_UNIT_GAS_DAY\x10\x05*i\n" +
+	"\x15CALENDAR_UNIT_GAS_DAY\x10\x05*s\n" +
+	"\aGroupBy\x12\x18\n" +
+	"\x14GROUP_BY_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fGROUP_BY_SERIES\x10\x01\x12\x13\n" +
+	"\x0fGROUP_BY_PARENT\x10\x02\x12\x12\n" +
+	"\x0eGROUP_BY_LABEL\x10\x03\x12\x10\n" +
+	"\fGROUP_BY_ALL\x10\x04*u\n" +
+	"\aGapFill\x12\x18\n" +
+	"\x14GAP_FILL_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rGAP_FILL_NONE\x10\x01\x12\x11\n" +
+	"\rGAP_FILL_NULL\x10\x02\x12\x15\n" +
+	"\x11GAP_FILL_PREVIOUS\x10\x03\x12\x13\n" +
+	"\x0fGAP_FILL_LINEAR\x10\x04*i\n" +
 	"\bFinality\x12\x18\n" +
 	"\x14FINALITY_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14FINALITY_PROVISIONAL\x10\x01\x12\x12\n" +
 	"\x0eFINALITY_FINAL\x10\x02\x12\x15\n" +
-	"\x11FINALITY_RESTATED\x10\x032\xbd\x03\n" +
+	"\x11FINALITY_RESTATED\x10\x03*\xfc\x01\n" +
+	"\aOutcome\x12\x17\n" +
+	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eOUTCOME_COUNTS\x10\x01\x12\x15\n" +
+	"\x11OUTCOME_WITHDRAWS\x10\x02\x12\x1a\n" +
+	"\x16OUTCOME_LESSER_QUALITY\x10\x03\x12\x1b\n" +
+	"\x17OUTCOME_LESSER_REVISION\x10\x04\x12\x13\n" +
+	"\x0fOUTCOME_EARLIER\x10\x05\x12\x18\n" +
+	"\x14OUTCOME_LESSER_VALUE\x10\x06\x12\x18\n" +
+	"\x14OUTCOME_JUDGED_AGAIN\x10\a\x12\x14\n" +
+	"\x10OUTCOME_REJECTED\x10\b\x12\x15\n" +
+	"\x11OUTCOME_OVERRULED\x10\t2\x9c\x04\n" +
 	"\fQueryService\x12K\n" +
 	"\n" +
 	"ListSeries\x12\x1c.energy.v1.ListSeriesRequest\x1a\x1d.energy.v1.ListSeriesResponse0\x01\x12Z\n" +
 	"\x0fQueryAggregates\x12!.energy.v1.QueryAggregatesRequest\x1a\".energy.v1.QueryAggregatesResponse0\x01\x12H\n" +
 	"\tGetLatest\x12\x1b.energy.v1.GetLatestRequest\x1a\x1c.energy.v1.GetLatestResponse0\x01\x12Z\n" +
-	"\x0fWatchAggregates\x12!.energy.v1.WatchAggregatesRequest\x1a\".energy.v1.WatchAggregatesResponse0\x01\x12^\n" +
+	"\x0fWatchAggregates\x12!.energy.v1.WatchAggregatesRequest\x1a\".energy.v1.WatchAggregatesResponse0\x01\x12]\n" +
+	"\x10ExplainAggregate\x12\".energy.v1.ExplainAggregateRequest\x1a#.energy.v1.ExplainAggregateResponse0\x01\x12^\n" +
 	"\x11GetPipelineStatus\x12#.energy.v1.GetPipelineStatusRequest\x1a$.energy.v1.GetPipelineStatusResponseB@Z>github.com/energy-platform/energy/proto/gen/energy/v1;energyv1b\x06proto3"
 
 var (
@@ -1772,88 +2666,117 @@ func file_energy_v1_query_proto_rawDescGZIP() []byte {
 	return file_energy_v1_query_proto_rawDescData
 }
 
-var file_energy_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_energy_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_energy_v1_query_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_energy_v1_query_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_energy_v1_query_proto_goTypes = []any{
 	(Kind)(0),                         // 0: energy.v1.Kind
 	(CalendarUnit)(0),                 // 1: energy.v1.CalendarUnit
-	(Finality)(0),                     // 2: energy.v1.Finality
-	(*Selector)(nil),                  // 3: energy.v1.Selector
-	(*ListSeriesRequest)(nil),         // 4: energy.v1.ListSeriesRequest
-	(*ListSeriesResponse)(nil),        // 5: energy.v1.ListSeriesResponse
-	(*Window)(nil),                    // 6: energy.v1.Window
-	(*QueryAggregatesRequest)(nil),    // 7: energy.v1.QueryAggregatesRequest
-	(*Aggregate)(nil),                 // 8: energy.v1.Aggregate
-	(*FlagCount)(nil),                 // 9: energy.v1.FlagCount
-	(*QueryAggregatesResponse)(nil),   // 10: energy.v1.QueryAggregatesResponse
-	(*GetLatestRequest)(nil),          // 11: energy.v1.GetLatestRequest
-	(*GetLatestResponse)(nil),         // 12: energy.v1.GetLatestResponse
-	(*WatchAggregatesRequest)(nil),    // 13: energy.v1.WatchAggregatesRequest
-	(*WatchAggregatesResponse)(nil),   // 14: energy.v1.WatchAggregatesResponse
-	(*GetPipelineStatusRequest)(nil),  // 15: energy.v1.GetPipelineStatusRequest
-	(*StreamStatus)(nil),              // 16: energy.v1.StreamStatus
-	(*StageStatus)(nil),               // 17: energy.v1.StageStatus
-	(*GetPipelineStatusResponse)(nil), // 18: energy.v1.GetPipelineStatusResponse
-	(*QuarantineCount)(nil),           // 19: energy.v1.QuarantineCount
-	(*SeriesKey)(nil),                 // 20: energy.v1.SeriesKey
-	(*durationpb.Duration)(nil),       // 21: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),     // 22: google.protobuf.Timestamp
-	(*Statistics)(nil),                // 23: energy.v1.Statistics
-	(Quality)(0),                      // 24: energy.v1.Quality
+	(GroupBy)(0),                      // 2: energy.v1.GroupBy
+	(GapFill)(0),                      // 3: energy.v1.GapFill
+	(Finality)(0),                     // 4: energy.v1.Finality
+	(Outcome)(0),                      // 5: energy.v1.Outcome
+	(*Selector)(nil),                  // 6: energy.v1.Selector
+	(*ListSeriesRequest)(nil),         // 7: energy.v1.ListSeriesRequest
+	(*ListSeriesResponse)(nil),        // 8: energy.v1.ListSeriesResponse
+	(*Window)(nil),                    // 9: energy.v1.Window
+	(*QueryAggregatesRequest)(nil),    // 10: energy.v1.QueryAggregatesRequest
+	(*Aggregate)(nil),                 // 11: energy.v1.Aggregate
+	(*Filled)(nil),                    // 12: energy.v1.Filled
+	(*FlagCount)(nil),                 // 13: energy.v1.FlagCount
+	(*QueryAggregatesResponse)(nil),   // 14: energy.v1.QueryAggregatesResponse
+	(*Group)(nil),                     // 15: energy.v1.Group
+	(*GetLatestRequest)(nil),          // 16: energy.v1.GetLatestRequest
+	(*GetLatestResponse)(nil),         // 17: energy.v1.GetLatestResponse
+	(*WatchAggregatesRequest)(nil),    // 18: energy.v1.WatchAggregatesRequest
+	(*WatchAggregatesResponse)(nil),   // 19: energy.v1.WatchAggregatesResponse
+	(*ExplainAggregateRequest)(nil),   // 20: energy.v1.ExplainAggregateRequest
+	(*ExplainAggregateResponse)(nil),  // 21: energy.v1.ExplainAggregateResponse
+	(*ExplainedVersion)(nil),          // 22: energy.v1.ExplainedVersion
+	(*Origin)(nil),                    // 23: energy.v1.Origin
+	(*GetPipelineStatusRequest)(nil),  // 24: energy.v1.GetPipelineStatusRequest
+	(*StreamStatus)(nil),              // 25: energy.v1.StreamStatus
+	(*StageStatus)(nil),               // 26: energy.v1.StageStatus
+	(*GetPipelineStatusResponse)(nil), // 27: energy.v1.GetPipelineStatusResponse
+	(*QuarantineCount)(nil),           // 28: energy.v1.QuarantineCount
+	(*SeriesKey)(nil),                 // 29: energy.v1.SeriesKey
+	(*durationpb.Duration)(nil),       // 30: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),     // 31: google.protobuf.Timestamp
+	(*Statistics)(nil),                // 32: energy.v1.Statistics
+	(Quality)(0),                      // 33: energy.v1.Quality
+	(*Reading)(nil),                   // 34: energy.v1.Reading
 }
 var file_energy_v1_query_proto_depIdxs = []int32{
-	3,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
-	20, // 1: energy.v1.ListSeriesRequest.after:type_name -> energy.v1.SeriesKey
-	20, // 2: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
+	6,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
+	29, // 1: energy.v1.ListSeriesRequest.after:type_name -> energy.v1.SeriesKey
+	29, // 2: energy.v1.ListSeriesResponse.series:type_name -> energy.v1.SeriesKey
 	0,  // 3: energy.v1.ListSeriesResponse.kind:type_name -> energy.v1.Kind
-	21, // 4: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
-	21, // 5: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
+	30, // 4: energy.v1.ListSeriesResponse.base_window:type_name -> google.protobuf.Duration
+	30, // 5: energy.v1.Window.fixed:type_name -> google.protobuf.Duration
 	1,  // 6: energy.v1.Window.calendar:type_name -> energy.v1.CalendarUnit
-	3,  // 7: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
-	22, // 8: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
-	22, // 9: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
-	6,  // 10: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
-	22, // 11: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
-	22, // 12: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
-	23, // 13: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
-	22, // 14: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
-	22, // 15: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
-	2,  // 16: energy.v1.Aggregate.finality:type_name -> energy.v1.Finality
-	22, // 17: energy.v1.Aggregate.closes_at:type_name -> google.protobuf.Timestamp
-	9,  // 18: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
-	20, // 19: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 20: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
-	8,  // 21: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	3,  // 22: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
-	20, // 23: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 24: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
-	22, // 25: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
-	24, // 26: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
-	22, // 27: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
-	3,  // 28: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
-	6,  // 29: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
-	20, // 30: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
-	0,  // 31: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
-	8,  // 32: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
-	21, // 33: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	16, // 34: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	17, // 35: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	19, // 36: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	4,  // 37: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	7,  // 38: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	11, // 39: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	13, // 40: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	15, // 41: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	5,  // 42: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	10, // 43: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	12, // 44: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	14, // 45: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	18, // 46: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	42, // [42:47] is the sub-list for method output_type
-	37, // [37:42] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	6,  // 7: energy.v1.QueryAggregatesRequest.selector:type_name -> energy.v1.Selector
+	31, // 8: energy.v1.QueryAggregatesRequest.start:type_name -> google.protobuf.Timestamp
+	31, // 9: energy.v1.QueryAggregatesRequest.end:type_name -> google.protobuf.Timestamp
+	9,  // 10: energy.v1.QueryAggregatesRequest.window:type_name -> energy.v1.Window
+	2,  // 11: energy.v1.QueryAggregatesRequest.group_by:type_name -> energy.v1.GroupBy
+	3,  // 12: energy.v1.QueryAggregatesRequest.gap_fill:type_name -> energy.v1.GapFill
+	31, // 13: energy.v1.QueryAggregatesRequest.known_at:type_name -> google.protobuf.Timestamp
+	31, // 14: energy.v1.Aggregate.start:type_name -> google.protobuf.Timestamp
+	31, // 15: energy.v1.Aggregate.end:type_name -> google.protobuf.Timestamp
+	32, // 16: energy.v1.Aggregate.statistics:type_name -> energy.v1.Statistics
+	31, // 17: energy.v1.Aggregate.peak_at:type_name -> google.protobuf.Timestamp
+	31, // 18: energy.v1.Aggregate.last_change:type_name -> google.protobuf.Timestamp
+	4,  // 19: energy.v1.Aggregate.finality:type_name -> energy.v1.Finality
+	31, // 20: energy.v1.Aggregate.closes_at:type_name -> google.protobuf.Timestamp
+	13, // 21: energy.v1.Aggregate.flags:type_name -> energy.v1.FlagCount
+	12, // 22: energy.v1.Aggregate.filled:type_name -> energy.v1.Filled
+	29, // 23: energy.v1.QueryAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 24: energy.v1.QueryAggregatesResponse.kind:type_name -> energy.v1.Kind
+	11, // 25: energy.v1.QueryAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	15, // 26: energy.v1.QueryAggregatesResponse.group:type_name -> energy.v1.Group
+	6,  // 27: energy.v1.GetLatestRequest.selector:type_name -> energy.v1.Selector
+	29, // 28: energy.v1.GetLatestResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 29: energy.v1.GetLatestResponse.kind:type_name -> energy.v1.Kind
+	31, // 30: energy.v1.GetLatestResponse.time:type_name -> google.protobuf.Timestamp
+	33, // 31: energy.v1.GetLatestResponse.quality:type_name -> energy.v1.Quality
+	31, // 32: energy.v1.GetLatestResponse.last_change:type_name -> google.protobuf.Timestamp
+	6,  // 33: energy.v1.WatchAggregatesRequest.selector:type_name -> energy.v1.Selector
+	9,  // 34: energy.v1.WatchAggregatesRequest.window:type_name -> energy.v1.Window
+	29, // 35: energy.v1.WatchAggregatesResponse.series:type_name -> energy.v1.SeriesKey
+	0,  // 36: energy.v1.WatchAggregatesResponse.kind:type_name -> energy.v1.Kind
+	11, // 37: energy.v1.WatchAggregatesResponse.aggregates:type_name -> energy.v1.Aggregate
+	29, // 38: energy.v1.ExplainAggregateRequest.series:type_name -> energy.v1.SeriesKey
+	31, // 39: energy.v1.ExplainAggregateRequest.start:type_name -> google.protobuf.Timestamp
+	31, // 40: energy.v1.ExplainAggregateRequest.end:type_name -> google.protobuf.Timestamp
+	31, // 41: energy.v1.ExplainAggregateRequest.known_at:type_name -> google.protobuf.Timestamp
+	31, // 42: energy.v1.ExplainAggregateResponse.time:type_name -> google.protobuf.Timestamp
+	22, // 43: energy.v1.ExplainAggregateResponse.versions:type_name -> energy.v1.ExplainedVersion
+	33, // 44: energy.v1.ExplainedVersion.quality:type_name -> energy.v1.Quality
+	30, // 45: energy.v1.ExplainedVersion.length:type_name -> google.protobuf.Duration
+	5,  // 46: energy.v1.ExplainedVersion.outcome:type_name -> energy.v1.Outcome
+	23, // 47: energy.v1.ExplainedVersion.origin:type_name -> energy.v1.Origin
+	31, // 48: energy.v1.Origin.received:type_name -> google.protobuf.Timestamp
+	34, // 49: energy.v1.Origin.sent:type_name -> energy.v1.Reading
+	30, // 50: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	25, // 51: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	26, // 52: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	28, // 53: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	7,  // 54: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	10, // 55: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	16, // 56: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	18, // 57: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	20, // 58: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
+	24, // 59: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	8,  // 60: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	14, // 61: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	17, // 62: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	19, // 63: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	21, // 64: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
+	27, // 65: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	60, // [60:66] is the sub-list for method output_type
+	54, // [54:60] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }
@@ -1870,13 +2793,15 @@ func file_energy_v1_query_proto_init() {
 	}
 	file_energy_v1_query_proto_msgTypes[5].OneofWrappers = []any{}
 	file_energy_v1_query_proto_msgTypes[6].OneofWrappers = []any{}
+	file_energy_v1_query_proto_msgTypes[7].OneofWrappers = []any{}
+	file_energy_v1_query_proto_msgTypes[16].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_energy_v1_query_proto_rawDesc), len(file_energy_v1_query_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   17,
+			NumEnums:      6,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

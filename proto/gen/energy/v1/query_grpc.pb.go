@@ -23,6 +23,7 @@ const (
 	QueryService_QueryAggregates_FullMethodName   = "/energy.v1.QueryService/QueryAggregates"
 	QueryService_GetLatest_FullMethodName         = "/energy.v1.QueryService/GetLatest"
 	QueryService_WatchAggregates_FullMethodName   = "/energy.v1.QueryService/WatchAggregates"
+	QueryService_ExplainAggregate_FullMethodName  = "/energy.v1.QueryService/ExplainAggregate"
 	QueryService_GetPipelineStatus_FullMethodName = "/energy.v1.QueryService/GetPipelineStatus"
 )
 
@@ -35,8 +36,9 @@ type QueryServiceClient interface {
 	// ListSeries streams the series that match, by entity, metric and unit.
 	ListSeries(ctx context.Context, in *ListSeriesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSeriesResponse], error)
 	// QueryAggregates streams one aggregate a series and window, series by
-	// series, windows in time order. Windows start with the series' first
-	// sample; those without readings are answered with received = 0.
+	// series, windows in time order, or one a group of series and window. Windows
+	// start with the series' first sample; those without readings are answered
+	// with received = 0.
 	QueryAggregates(ctx context.Context, in *QueryAggregatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[QueryAggregatesResponse], error)
 	// GetLatest streams the latest reading that counts of each series that the
 	// selector matches, by entity, metric and unit.
@@ -47,6 +49,10 @@ type QueryServiceClient interface {
 	// with the last resume token. Of a change that reaches neighbouring readings,
 	// up to 5,000 windows on either side are delivered.
 	WatchAggregates(ctx context.Context, in *WatchAggregatesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchAggregatesResponse], error)
+	// ExplainAggregate streams the readings of a window, by time: every version that
+	// gold has of each, which one counts and why the others do not, and where they
+	// came from.
+	ExplainAggregate(ctx context.Context, in *ExplainAggregateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExplainAggregateResponse], error)
 	// GetPipelineStatus reports streams, positions, lag and conservation.
 	GetPipelineStatus(ctx context.Context, in *GetPipelineStatusRequest, opts ...grpc.CallOption) (*GetPipelineStatusResponse, error)
 }
@@ -135,6 +141,25 @@ func (c *queryServiceClient) WatchAggregates(ctx context.Context, in *WatchAggre
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type QueryService_WatchAggregatesClient = grpc.ServerStreamingClient[WatchAggregatesResponse]
 
+func (c *queryServiceClient) ExplainAggregate(ctx context.Context, in *ExplainAggregateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExplainAggregateResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &QueryService_ServiceDesc.Streams[4], QueryService_ExplainAggregate_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ExplainAggregateRequest, ExplainAggregateResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueryService_ExplainAggregateClient = grpc.ServerStreamingClient[ExplainAggregateResponse]
+
 func (c *queryServiceClient) GetPipelineStatus(ctx context.Context, in *GetPipelineStatusRequest, opts ...grpc.CallOption) (*GetPipelineStatusResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetPipelineStatusResponse)
@@ -154,8 +179,9 @@ type QueryServiceServer interface {
 	// ListSeries streams the series that match, by entity, metric and unit.
 	ListSeries(*ListSeriesRequest, grpc.ServerStreamingServer[ListSeriesResponse]) error
 	// QueryAggregates streams one aggregate a series and window, series by
-	// series, windows in time order. Windows start with the series' first
-	// sample; those without readings are answered with received = 0.
+	// series, windows in time order, or one a group of series and window. Windows
+	// start with the series' first sample; those without readings are answered
+	// with received = 0.
 	QueryAggregates(*QueryAggregatesRequest, grpc.ServerStreamingServer[QueryAggregatesResponse]) error
 	// GetLatest streams the latest reading that counts of each series that the
 	// selector matches, by entity, metric and unit.
@@ -166,6 +192,10 @@ type QueryServiceServer interface {
 	// with the last resume token. Of a change that reaches neighbouring readings,
 	// up to 5,000 windows on either side are delivered.
 	WatchAggregates(*WatchAggregatesRequest, grpc.ServerStreamingServer[WatchAggregatesResponse]) error
+	// ExplainAggregate streams the readings of a window, by time: every version that
+	// gold has of each, which one counts and why the others do not, and where they
+	// came from.
+	ExplainAggregate(*ExplainAggregateRequest, grpc.ServerStreamingServer[ExplainAggregateResponse]) error
 	// GetPipelineStatus reports streams, positions, lag and conservation.
 	GetPipelineStatus(context.Context, *GetPipelineStatusRequest) (*GetPipelineStatusResponse, error)
 	mustEmbedUnimplementedQueryServiceServer()
@@ -189,6 +219,9 @@ func (UnimplementedQueryServiceServer) GetLatest(*GetLatestRequest, grpc.ServerS
 }
 func (UnimplementedQueryServiceServer) WatchAggregates(*WatchAggregatesRequest, grpc.ServerStreamingServer[WatchAggregatesResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchAggregates not implemented")
+}
+func (UnimplementedQueryServiceServer) ExplainAggregate(*ExplainAggregateRequest, grpc.ServerStreamingServer[ExplainAggregateResponse]) error {
+	return status.Error(codes.Unimplemented, "method ExplainAggregate not implemented")
 }
 func (UnimplementedQueryServiceServer) GetPipelineStatus(context.Context, *GetPipelineStatusRequest) (*GetPipelineStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPipelineStatus not implemented")
@@ -258,6 +291,17 @@ func _QueryService_WatchAggregates_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type QueryService_WatchAggregatesServer = grpc.ServerStreamingServer[WatchAggregatesResponse]
 
+func _QueryService_ExplainAggregate_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ExplainAggregateRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(QueryServiceServer).ExplainAggregate(m, &grpc.GenericServerStream[ExplainAggregateRequest, ExplainAggregateResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type QueryService_ExplainAggregateServer = grpc.ServerStreamingServer[ExplainAggregateResponse]
+
 func _QueryService_GetPipelineStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetPipelineStatusRequest)
 	if err := dec(in); err != nil {
@@ -307,6 +351,11 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "WatchAggregates",
 			Handler:       _QueryService_WatchAggregates_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ExplainAggregate",
+			Handler:       _QueryService_ExplainAggregate_Handler,
 			ServerStreams: true,
 		},
 	},

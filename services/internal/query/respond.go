@@ -1,0 +1,231 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/entity"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/wire"
+	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+)
+
+// chunk is the number of windows in one response message.
+const chunk = 500
+
+// responder answers a question, series by series or in groups.
+type responder struct {
+	question
+	from     store
+	catalog  *catalog.Catalog
+	registry entity.Registry
+	now      int64 // the clock of what is final, Unix ns
+	send     func(*energyv1.QueryAggregatesResponse) error
+}
+
+// answer answers the question about some series.
+func (r *responder) answer(ctx context.Context, series []goldstore.Series) error {
+	for _, one := range series {
+		if err := r.fits(r.catalog.Metric(one.Series), one.Series); err != nil {
+			return err
+		}
+	}
+	ids := make([]int64, len(series))
+	for i := range series {
+		ids[i] = series[i].ID
+	}
+	bounds, err := r.from.Bounds(ctx, ids)
+	if err != nil {
+		return err
+	}
+	if r.grouped() {
+		return r.groups(ctx, series, bounds)
+	}
+	for _, one := range series {
+		m := r.catalog.Metric(one.Series)
+		out := r.stream(m, &energyv1.QueryAggregatesResponse{Series: wire.SeriesKey(one.Series)})
+		from, until := r.answered(bounds[one.ID])
+		err := r.one(ctx, one, bounds, from, until, func(p *piece, g *gold.Aggregate) error {
+			a := r.aggregate(m, g)
+			a.Date = p.windows.Date(g.Start)
+			return out.add(a)
+		})
+		if err == nil {
+			err = out.end()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one answers the windows of one series that overlap [from, until), piece by
+// piece.
+func (r *responder) one(
+	ctx context.Context, series goldstore.Series, bounds map[int64]goldstore.Bounds, from, until int64,
+	take func(*piece, *gold.Aggregate) error,
+) error {
+	b, ok := bounds[series.ID]
+	if !ok {
+		return nil
+	}
+	m := r.catalog.Metric(series.Series)
+	pieces, err := r.pieces(r.registry[series.EntityID], series.EntityID, m.Window)
+	if err != nil {
+		return err
+	}
+	for i := range pieces {
+		p := &pieces[i]
+		a := answer{
+			from: r.from, series: series, catalog: r.catalog, metric: m, windows: p.windows,
+			take: func(g *gold.Aggregate) error { return take(p, g) },
+		}
+		if err := a.run(ctx, max(from, p.from), min(until, p.until), b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// aggregate returns the answer of one series for a window.
+func (r *responder) aggregate(m *catalog.Metric, g *gold.Aggregate) *energyv1.Aggregate {
+	out := aggregateOf(m, g)
+	out.MeanPower = meanPower(m, g, g.End-g.Start)
+	setFinality(m, g, r.now, out)
+	return out
+}
+
+// maxPooled bounds the windows of all groups, which are in memory at once.
+const maxPooled = 1_000_000
+
+// groupKey names a group, windowKey a window of it: by its start or, where each
+// entity keeps its own zone, by its local date.
+type (
+	groupKey  struct{ metric, unit, key string }
+	windowKey struct {
+		start int64
+		date  string
+	}
+)
+
+// pooled is a window of a group.
+type pooled struct {
+	*gold.Pool
+	power float64 // mean power of the members together
+}
+
+// groups answers the question by groups of series.
+func (r *responder) groups(ctx context.Context, series []goldstore.Series, bounds map[int64]goldstore.Bounds) error {
+	until := int64(math.MinInt64) // that of the last series to end
+	for _, b := range bounds {
+		_, end := r.answered(b)
+		until = max(until, end)
+	}
+	groups := make(map[groupKey]map[windowKey]*pooled)
+	count := 0
+	for _, one := range series {
+		m := r.catalog.Metric(one.Series)
+		from, _ := r.answered(bounds[one.ID])
+		err := r.one(ctx, one, bounds, from, until, func(p *piece, g *gold.Aggregate) error {
+			start, end := p.windows.Whole(g.Start)
+			group, window := groupKey{one.Metric, one.Unit, p.group}, windowKey{start, p.windows.Date(start)}
+			if r.calendar != gold.NoCalendar {
+				window.start = 0
+			}
+			if groups[group] == nil {
+				groups[group] = make(map[windowKey]*pooled)
+			}
+			w := groups[group][window]
+			if w == nil {
+				if count++; count > maxPooled {
+					return invalid("group_by", "makes more than %d windows of groups: ask in parts, or for wider windows", maxPooled)
+				}
+				w = &pooled{Pool: gold.NewPool(start, end)}
+				groups[group][window] = w
+			}
+			w.Start, w.End = min(w.Start, start), max(w.End, end)
+			w.Add(m, one.ID, g, r.now)
+			if power := meanPower(m, g, end-start); power != nil {
+				w.power += *power
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return r.sendGroups(groups)
+}
+
+func (r *responder) sendGroups(groups map[groupKey]map[windowKey]*pooled) error {
+	byGroup := func(a, b groupKey) int {
+		return cmp.Or(cmp.Compare(a.metric, b.metric), cmp.Compare(a.unit, b.unit), cmp.Compare(a.key, b.key))
+	}
+	byWindow := func(a, b windowKey) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.date, b.date)) }
+	for _, key := range sortedKeys(groups, byGroup) {
+		m := r.catalog.Metric(reading.Series{Metric: key.metric, Unit: key.unit})
+		out := r.stream(m, &energyv1.QueryAggregatesResponse{
+			Group: &energyv1.Group{Key: key.key, Metric: key.metric, Unit: key.unit},
+		})
+		for _, window := range sortedKeys(groups[key], byWindow) {
+			w := groups[key][window]
+			a := aggregateOf(m, &w.Aggregate)
+			a.Date, a.Members, a.Contributing = window.date, w.Members, w.Contributing
+			a.Finality, a.ClosesAt = energyv1.Finality(w.Finality), timestamp(w.ClosesAt)
+			if m.PowerUnit != "" && w.Contributing > 0 {
+				a.MeanPower = &w.power
+			}
+			if err := out.add(a); err != nil {
+				return err
+			}
+		}
+		if err := out.end(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sortedKeys[K comparable, V any](m map[K]V, compare func(a, b K) int) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, compare)
+	return keys
+}
+
+// stream returns where the aggregates of a series or group go, whose messages
+// are like head.
+func (r *responder) stream(m *catalog.Metric, head *energyv1.QueryAggregatesResponse) *filler {
+	head.Kind, head.EnergyUnit, head.PowerUnit = energyv1.Kind(m.Kind), m.EnergyUnit, m.PowerUnit
+	var pending []*energyv1.Aggregate
+	flush := func() error {
+		if len(pending) == 0 {
+			return nil
+		}
+		message := &energyv1.QueryAggregatesResponse{
+			Series: head.GetSeries(), Group: head.GetGroup(), Kind: head.GetKind(),
+			EnergyUnit: head.GetEnergyUnit(), PowerUnit: head.GetPowerUnit(), Aggregates: pending,
+		}
+		pending = nil // the message has them
+		return r.send(message)
+	}
+	return &filler{
+		fill: r.fill,
+		emit: func(a *energyv1.Aggregate) error {
+			pending = append(pending, a)
+			if len(pending) < chunk {
+				return nil
+			}
+			return flush()
+		},
+		flush: flush,
+	}
+}
