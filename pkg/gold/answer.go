@@ -120,12 +120,16 @@ func (a *Aggregator) Expect(s *Summary) {
 // Add takes in a row that lies inside one window, or, of metrics that are not
 // Paired, an hour or a day that does so. Rows outside the windows that are
 // answered are neighbours of those inside.
-func (a *Aggregator) Add(row *Stored) error {
+func (a *Aggregator) Add(row *Stored) error { return a.add(row, row.Standing.FirstReceived) }
+
+// add takes in a row or a part of one, of which the first version was received
+// then.
+func (a *Aggregator) add(row *Stored, received int64) error {
 	if !a.open {
 		a.Begin(row.Start)
 	}
 	if a.edges != nil {
-		return a.addPaired(row)
+		return a.addPaired(row, received)
 	}
 	for a.current.End <= row.Start && a.current.Start < a.until {
 		if err := a.next(); err != nil {
@@ -154,7 +158,7 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 		part.Standing = Stand(a.history, versions[:v])
 		part.Revision, part.Changed = row.Revision, row.Changed
 		winners, versions = winners[n:], versions[v:]
-		if err := a.Add(&part); err != nil {
+		if err := a.add(&part, row.Standing.FirstReceived); err != nil {
 			return err
 		}
 	}

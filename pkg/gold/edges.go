@@ -16,8 +16,11 @@ type edges struct {
 	// settled is since when the last reading, and that there is none behind it so
 	// far, is as it is.
 	settled int64
-	base    base
-	blank   []blank
+	// received is when the first version of the row that holds the last reading
+	// was received.
+	received int64
+	base     base
+	blank    []blank
 }
 
 // base is the base window of the last reading, for its peak.
@@ -37,7 +40,7 @@ type blank struct {
 }
 
 // addPaired is Add for metrics that are Paired.
-func (a *Aggregator) addPaired(row *Stored) error {
+func (a *Aggregator) addPaired(row *Stored, received int64) error {
 	e := a.edges
 	if row.Stats.Count == 0 {
 		e.settled = max(e.settled, row.Standing.Settled)
@@ -53,6 +56,7 @@ func (a *Aggregator) addPaired(row *Stored) error {
 	for a.current.End <= row.Start && a.current.Start < a.until {
 		a.current.share(&p)
 		a.current.settle(&p, settled)
+		a.current.open(&p, min(e.received, received))
 		a.peakBetween(&p, row.Start)
 		if err := a.next(); err != nil {
 			return err
@@ -68,7 +72,7 @@ func (a *Aggregator) addPaired(row *Stored) error {
 	}
 	e.begun, e.end = true, row.End()
 	e.last = edge{row.Stats.LastAt, row.Stats.Last, row.Stats.LastQuality}
-	e.settled = max(row.Standing.LastSettled, row.Emptied)
+	e.settled, e.received = max(row.Standing.LastSettled, row.Emptied), received
 	return nil
 }
 
@@ -76,6 +80,14 @@ func (a *Aggregator) addPaired(row *Stored) error {
 func (c *Aggregate) settle(p *pair, at int64) {
 	if p.adds() && p.right.at > c.Start {
 		c.Standing.Settled = max(c.Standing.Settled, at)
+	}
+}
+
+// open makes a window without readings close no earlier than if a reading of the
+// pair over it lay in it: before, nobody had an answer that could be restated.
+func (c *Aggregate) open(p *pair, received int64) {
+	if p.adds() && c.Standing.FirstReceived == 0 {
+		c.Standing.FirstReceived = received
 	}
 }
 

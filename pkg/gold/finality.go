@@ -31,7 +31,8 @@ func (f Finality) String() string {
 // ClosesAt returns when the window closes, in receive time (Unix ns): the
 // metric's lateness after its end or, if that is later, after the first of its
 // readings was received, so that history which is loaded late closes late: the
-// first reading of a window opens it anew.
+// first reading of a window opens it anew. Of a window without readings
+// that lies between two it is the first of these.
 func (c *Aggregate) ClosesAt(m *catalog.Metric) int64 {
 	return max(c.End, c.Standing.FirstReceived) + int64(m.Lateness)
 }

@@ -191,7 +191,8 @@ func TestRestatedIsChangedAfterClosing(t *testing.T) {
 }
 
 // first returns when the first reading of [a, b) was received or, of those that
-// reach into it, the first of a row that holds one.
+// reach into it, the first of a row that holds one. Of a window without readings
+// between two it is the first of the rows that hold these.
 func (c chronicle) first(m *catalog.Metric, a, b int64) (at int64) {
 	receive := func(from, to int64) {
 		for _, v := range c.arrivals {
@@ -203,6 +204,13 @@ func (c chronicle) first(m *catalog.Metric, a, b int64) (at int64) {
 	receive(a, b)
 	for _, v := range c.known(math.MaxInt64) {
 		if v.Time < a && v.Time+int64(v.Length) > a {
+			row := gold.WindowStart(v.Time, m.Window)
+			receive(row, row+int64(m.Window))
+		}
+	}
+	winners := c.known(math.MaxInt64)
+	if n := search(winners, a); at == 0 && m.Paired() && n > 0 && n < len(winners) {
+		for _, v := range winners[n-1 : n+1] {
 			row := gold.WindowStart(v.Time, m.Window)
 			receive(row, row+int64(m.Window))
 		}

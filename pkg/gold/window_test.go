@@ -1,6 +1,7 @@
 package gold_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -113,6 +114,34 @@ func TestFixedWindowsCountFromTheEpoch(t *testing.T) {
 		start := gold.WindowStart(at, width)
 		if start > at || at >= start+int64(width) || start%int64(width) != 0 {
 			t.Fatalf("[%d, %d) does not hold %d", start, start+int64(width), at)
+		}
+	})
+}
+
+// TestCutWindowsDivideTime cuts windows at some times: what holds an instant is
+// the part of its window between the nearest cuts.
+func TestCutWindowsDivideTime(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		w := anyWindows(t)
+		at := rapid.Int64Range(0, int64(20*24*time.Hour))
+		cuts := rapid.SliceOfN(at, 0, 3).Draw(t, "cuts")
+		slices.Sort(cuts)
+		instant := at.Draw(t, "instant")
+		start, end := w.Cut(cuts...).Bounds(instant)
+		wantStart, wantEnd := w.Bounds(instant)
+		for _, cut := range cuts {
+			if cut <= instant && cut > wantStart {
+				wantStart = cut
+			}
+		}
+		for _, cut := range slices.Backward(cuts) {
+			if cut > instant && cut < wantEnd {
+				wantEnd = cut
+			}
+		}
+		if start != wantStart || end != wantEnd {
+			t.Fatalf("%d is in [%d, %d), want [%d, %d)", instant, start, end, wantStart, wantEnd)
 		}
 	})
 }

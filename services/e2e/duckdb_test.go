@@ -109,19 +109,23 @@ WITH sent AS (
 	SELECT *, lead(ts) OVER w AS until, lead(value) OVER w AS following, (until - ts) / 3.6e9 AS apart
 	FROM readings WINDOW w AS (PARTITION BY series ORDER BY ts)
 ), spans AS ( -- with the power at either end
-	SELECT series, ts, until, CASE WHEN following - value BETWEEN 0 AND apart * CASE metric WHEN 'water_volume' THEN 1e5 ELSE 1e6 END
+	SELECT series, ts, until, CASE WHEN following - value BETWEEN 0 AND
+		apart * CASE metric WHEN 'water_volume' THEN 1e5 ELSE 1e6 END
 		THEN (following - value) / apart ELSE 0 END AS power, power AS power_until
 	FROM pairs
 	WHERE metric IN ('active_energy_import', 'active_energy_export', 'water_volume') AND until IS NOT NULL
-	UNION ALL SELECT series, ts, until, value, following FROM pairs WHERE metric IN ('active_power', 'heat_power') AND apart <= 1
+	UNION ALL SELECT series, ts, until, value, following FROM pairs
+	WHERE metric IN ('active_power', 'heat_power') AND apart <= 1
 	UNION ALL SELECT series, ts, ts + hours * 3.6e9, value, value FROM readings WHERE metric = 'active_power_mean'
-	UNION ALL SELECT series, ts, ts + hours * 3.6e9, value / hours, value / hours FROM readings WHERE metric = 'active_energy'
+	UNION ALL SELECT series, ts, ts + hours * 3.6e9, value / hours, value / hours FROM readings
+	WHERE metric = 'active_energy'
 ), shares AS (
 	SELECT *, unnest(generate_series(ts // %[2]d, (until - 1)::BIGINT // %[2]d)) * %[2]d AS start,
 		greatest(ts, start) AS a, least(until, start + %[2]d) AS b
 	FROM spans
 ), energies AS (
-	SELECT series, start, sum((power + (power_until - power) * ((a + b) / 2 - ts) / (until - ts)) * (b - a) / 3.6e9) AS energy
+	SELECT series, start,
+		sum((power + (power_until - power) * ((a + b) / 2 - ts) / (until - ts)) * (b - a) / 3.6e9) AS energy
 	FROM shares GROUP BY ALL
 ), counts AS (
 	SELECT series, ts // %[2]d * %[2]d AS start,

@@ -128,7 +128,7 @@ func (q *explanation) versions(ctx context.Context, tx *goldstore.ReadTx) (versi
 			}
 		}
 		if len(versions) > maxExplained {
-			return invalid("end", "is too long after start: at most %d versions are explained at once, ask in parts", maxExplained)
+			return invalid("end", "is too long after start: at most %d versions are explained at once", maxExplained)
 		}
 		return nil
 	})

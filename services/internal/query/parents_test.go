@@ -105,18 +105,26 @@ func (l *library) readings(pass int) []gold.Group {
 }
 
 // ask answers for all series.
-func (l *library) ask(t *rapid.T, asked question) (out []*energyv1.QueryAggregatesResponse) {
+func (l *library) ask(t *rapid.T, asked question) []*energyv1.QueryAggregatesResponse {
+	return l.respond(t, responder{question: asked, now: firstDay + int64(3*24*time.Hour)})
+}
+
+// respond answers for all series as a responder does: as known when it is told,
+// else as known now.
+func (l *library) respond(t *rapid.T, r responder) (out []*energyv1.QueryAggregatesResponse) {
 	err := l.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
-		series, err := tx.Series(t.Context(), goldstore.Selector{})
+		series, registry, err := r.find(t.Context(), tx, goldstore.Page{}, r.registered())
 		if err != nil {
 			return err
 		}
-		r := responder{
-			question: asked, from: tx, catalog: l.catalog, now: firstDay + int64(3*24*time.Hour),
-			send: func(r *energyv1.QueryAggregatesResponse) error {
-				out = append(out, r)
-				return nil
-			},
+		r.from, r.catalog, r.registry = tx, l.catalog, registry
+		if r.knownAt != nil {
+			r.now = *r.knownAt
+			r.from = newPast(tx, l.catalog.History(), l.catalog, series, r.now)
+		}
+		r.send = func(r *energyv1.QueryAggregatesResponse) error {
+			out = append(out, r)
+			return nil
 		}
 		return r.answer(t.Context(), series)
 	})

@@ -49,8 +49,12 @@ func (r *responder) answer(ctx context.Context, series []goldstore.Series) error
 	for _, one := range series {
 		m := r.catalog.Metric(one.Series)
 		out := r.stream(m, &energyv1.QueryAggregatesResponse{Series: wire.SeriesKey(one.Series)})
-		from, until := r.answered(bounds[one.ID])
-		err := r.one(ctx, one, bounds, from, until, func(p *piece, g *gold.Aggregate) error {
+		b, ok := bounds[one.ID]
+		if !ok {
+			continue
+		}
+		_, until := r.answered(b)
+		err := r.one(ctx, one, b, until, func(p *piece, g *gold.Aggregate) error {
 			a := r.aggregate(m, g)
 			a.Date = p.windows.Date(g.Start)
 			return out.add(a)
@@ -65,16 +69,13 @@ func (r *responder) answer(ctx context.Context, series []goldstore.Series) error
 	return nil
 }
 
-// one answers the windows of one series that overlap [from, until), piece by
-// piece.
+// one answers the windows of one series, which has the bounds b, up to until,
+// piece by piece.
 func (r *responder) one(
-	ctx context.Context, series goldstore.Series, bounds map[int64]goldstore.Bounds, from, until int64,
+	ctx context.Context, series goldstore.Series, b goldstore.Bounds, until int64,
 	take func(*piece, *gold.Aggregate) error,
 ) error {
-	b, ok := bounds[series.ID]
-	if !ok {
-		return nil
-	}
+	from, _ := r.answered(b)
 	m := r.catalog.Metric(series.Series)
 	pieces, err := r.pieces(r.registry[series.EntityID], series.EntityID, m.Window)
 	if err != nil {
@@ -131,8 +132,11 @@ func (r *responder) groups(ctx context.Context, series []goldstore.Series, bound
 	count := 0
 	for _, one := range series {
 		m := r.catalog.Metric(one.Series)
-		from, _ := r.answered(bounds[one.ID])
-		err := r.one(ctx, one, bounds, from, until, func(p *piece, g *gold.Aggregate) error {
+		b, ok := bounds[one.ID]
+		if !ok {
+			continue
+		}
+		err := r.one(ctx, one, b, until, func(p *piece, g *gold.Aggregate) error {
 			start, end := p.windows.Whole(g.Start)
 			group, window := groupKey{one.Metric, one.Unit, p.group}, windowKey{start, p.windows.Date(start)}
 			if r.calendar != gold.NoCalendar {

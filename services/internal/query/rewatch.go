@@ -33,7 +33,9 @@ func (w *watch) answers(
 		return nil
 	}
 	c := w.server.epochs().Newest()
-	e := evaluation{watch: w, tx: tx, series: all[i], catalog: c, metric: c.Metric(s), now: w.server.now().UnixNano(), emit: emit}
+	e := evaluation{
+		watch: w, tx: tx, series: all[i], catalog: c, metric: c.Metric(s), now: w.server.now().UnixNano(), emit: emit,
+	}
 	if err := w.fits(e.metric, s); err != nil {
 		return err
 	}

@@ -123,11 +123,11 @@ func (s *scope) pieces(h entity.History, id string, width time.Duration) ([]piec
 				continue
 			}
 			p := piece{z.windows, span.From, span.Until, s.group(&span.Record)}
-			if n := len(pieces) - 1; n >= 0 && pieces[n].from >= z.from && pieces[n].until == p.from && pieces[n].group == p.group {
+			if n := len(pieces) - 1; n >= 0 && p.from > z.from && pieces[n].until == p.from && pieces[n].group == p.group {
 				pieces[n].until = p.until
-			} else {
-				pieces = append(pieces, p)
+				continue
 			}
+			pieces = append(pieces, p)
 		}
 	}
 	for i := range pieces {

@@ -893,7 +893,8 @@ type Aggregate struct {
 	Finality Finality `protobuf:"varint,14,opt,name=finality,proto3,enum=energy.v1.Finality" json:"finality,omitempty"`
 	// When the window closes, in receive time: the metric's lateness after the
 	// window's end or, if that is later, after its first reading was received:
-	// that one opens a window anew, which was final without readings.
+	// that one opens a window anew, which was final without readings. Of a window
+	// that lies between two readings it is the first of these.
 	ClosesAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=closes_at,json=closesAt,proto3" json:"closes_at,omitempty"`
 	// Rules that flagged readings of the window, by their numbers.
 	Flags []*FlagCount `protobuf:"bytes,30,rep,name=flags,proto3" json:"flags,omitempty"`
