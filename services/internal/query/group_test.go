@@ -170,7 +170,9 @@ func TestGroupsFollowTheRegistry(t *testing.T) {
 }
 
 // expected sums base window by base window.
-func (s *sites) expected(t *rapid.T, q *question) (want map[groupWindow]float64, contributing map[groupWindow]map[string]bool) {
+func (s *sites) expected(
+	t *rapid.T, q *question,
+) (want map[groupWindow]float64, contributing map[groupWindow]map[string]bool) {
 	want, contributing = make(map[groupWindow]float64), make(map[groupWindow]map[string]bool)
 	for id, amounts := range s.amounts {
 		dates := s.dates(t, id)
