@@ -82,8 +82,9 @@ type Aggregator struct {
 	open    bool
 	cadence time.Duration
 	history catalog.History
-	edges   *edges  // nil when the metric is not Paired
-	spans   spans   // of the open window, when it is not
+	edges   *edges // nil when the metric is not Paired
+	folds   folds
+	window  Summary // the open one, when the metric is not Paired
 	before  Partial // of all before the open window, as far as flags need it
 }
 
@@ -120,16 +121,12 @@ func (a *Aggregator) Expect(s *Summary) {
 // Add takes in a row that lies inside one window, or, of metrics that are not
 // Paired, an hour or a day that does so. Rows outside the windows that are
 // answered are neighbours of those inside.
-func (a *Aggregator) Add(row *Stored) error { return a.add(row, row.Standing.FirstReceived) }
-
-// add takes in a row or a part of one, of which the first version was received
-// then.
-func (a *Aggregator) add(row *Stored, received int64) error {
+func (a *Aggregator) Add(row *Stored) error {
 	if !a.open {
 		a.Begin(row.Start)
 	}
 	if a.edges != nil {
-		return a.addPaired(row, received)
+		return a.fold(row)
 	}
 	for a.current.End <= row.Start && a.current.Start < a.until {
 		if err := a.next(); err != nil {
@@ -137,7 +134,8 @@ func (a *Aggregator) add(row *Stored, received int64) error {
 		}
 	}
 	if row.Start >= a.current.Start && a.current.Start < a.until {
-		a.take(row)
+		a.Expect(&row.Summary)
+		return a.fold(row)
 	}
 	return nil
 }
@@ -158,21 +156,17 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 		part.Standing = Stand(a.history, versions[:v])
 		part.Revision, part.Changed = row.Revision, row.Changed
 		winners, versions = winners[n:], versions[v:]
-		if err := a.add(&part, row.Standing.FirstReceived); err != nil {
+		part.Ends.HeadReceived, part.Ends.TailReceived = row.Standing.FirstReceived, row.Standing.FirstReceived
+		if err := a.Add(&part); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take folds a row, an hour or a day into the open window. What is taken of a
-// metric that is Paired has no peak yet: it waits for the next reading.
+// take adds what a row, an hour or a day of a metric that is Paired has to the open
+// window, but for its peak.
 func (a *Aggregator) take(row *Stored) {
-	if a.edges == nil {
-		a.Expect(&row.Summary)
-		a.fold(row)
-		return
-	}
 	c := &a.current
 	c.Stats = Combine(a.metric, c.Stats, row.Stats)
 	c.Standing.Append(&row.Standing)
@@ -185,6 +179,9 @@ func (a *Aggregator) take(row *Stored) {
 // Finish emits the windows that are left.
 func (a *Aggregator) Finish() error {
 	if a.edges != nil {
+		if err := a.settle(); err != nil {
+			return err
+		}
 		a.endBase(&pair{})
 	}
 	for a.open && a.current.Start < a.until {
@@ -198,7 +195,11 @@ func (a *Aggregator) Finish() error {
 
 // next emits the open window and opens the one after it.
 func (a *Aggregator) next() error {
-	a.settleWindow()
+	if a.edges == nil {
+		if err := a.settleWindow(); err != nil {
+			return err
+		}
+	}
 	a.link()
 	c := &a.current
 	c.Completeness = math.NaN()

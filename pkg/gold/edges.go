@@ -1,10 +1,6 @@
 package gold
 
-import (
-	"time"
-
-	"github.com/energy-platform/energy/pkg/catalog"
-)
+import "time"
 
 // edges is what an Aggregator keeps of a metric that is Paired. The open window
 // is the one that holds the last reading: windows are emitted when the next
@@ -40,7 +36,7 @@ type blank struct {
 }
 
 // addPaired is Add for metrics that are Paired.
-func (a *Aggregator) addPaired(row *Stored, received int64) error {
+func (a *Aggregator) addPaired(row *Stored) error {
 	e := a.edges
 	if row.Stats.Count == 0 {
 		e.settled = max(e.settled, row.Standing.Settled)
@@ -49,15 +45,16 @@ func (a *Aggregator) addPaired(row *Stored, received int64) error {
 	}
 	var p pair
 	settled := max(e.settled, row.Emptied, row.Standing.FirstSettled)
+	ends := row.received()
 	if e.begun {
-		p = newPair(a.metric, e.last, edge{row.Stats.FirstAt, row.Stats.First, row.Stats.FirstQuality})
+		p = newPair(a.metric, e.last, row.Stats.first())
 	}
 	a.endBase(&p)
 	for a.current.End <= row.Start && a.current.Start < a.until {
 		a.current.share(&p)
 		a.current.settle(&p, settled)
-		a.current.open(&p, min(e.received, received))
-		a.peakBetween(&p, row.Start)
+		a.current.open(&p, min(e.received, ends.HeadReceived))
+		a.peakBetween(&p, row.Ends.Start)
 		if err := a.next(); err != nil {
 			return err
 		}
@@ -66,13 +63,12 @@ func (a *Aggregator) addPaired(row *Stored, received int64) error {
 	case row.Start < a.current.Start:
 		a.Precede(&row.Stats)
 	case a.current.Start < a.until:
-		a.peakBetween(&p, row.Start)
+		a.peakBetween(&p, row.Ends.Start)
 		a.takePaired(row, &p)
 		a.current.settle(&p, settled)
 	}
-	e.begun, e.end = true, row.End()
-	e.last = edge{row.Stats.LastAt, row.Stats.Last, row.Stats.LastQuality}
-	e.settled, e.received = max(row.Standing.LastSettled, row.Emptied), received
+	e.begun, e.end, e.last = true, row.Ends.End, row.Stats.last()
+	e.settled, e.received = max(row.Standing.LastSettled, row.Emptied), ends.TailReceived
 	return nil
 }
 
@@ -101,14 +97,25 @@ func (a *Aggregator) takePaired(row *Stored, p *pair) {
 	case p.gap && p.adds():
 		a.current.interpolate(p.step.amount)
 	}
-	if a.metric.PowerUnit == "" || row.Width != a.metric.Window {
+	b := &row.Ends
+	if b.HasInterpolated {
+		a.current.interpolate(b.Interpolated)
+	}
+	if a.metric.PowerUnit == "" {
 		return
 	}
-	energy := row.Stats.Energy
-	if a.metric.Kind == catalog.Register {
-		energy = row.Stats.Advance
+	head := b.Head + p.between(b.Start, row.Stats.FirstAt)
+	if b.single() {
+		a.edges.base = base{b.Start, head, !b.HeadCut}
+		return
 	}
-	a.edges.base = base{row.Start, energy + p.between(row.Start, row.Stats.FirstAt), true}
+	if !b.HeadCut {
+		a.peak(b.Start, head+b.HeadShare)
+	}
+	if row.HasPeak {
+		a.current.considerPeak(row.PeakAt, row.Peak)
+	}
+	a.edges.base = base{b.LastStart, b.Tail, !b.TailCut}
 }
 
 // endBase closes the base window of the last reading with its share of p.
@@ -123,23 +130,23 @@ func (a *Aggregator) endBase(p *pair) {
 // between the readings of p and have none: rows end at the last reading's and
 // go on at next. Power is monotone there, so that the first and the last do.
 func (a *Aggregator) peakBetween(p *pair, next int64) {
-	width := int64(a.metric.Window)
-	if a.metric.PowerUnit == "" || width <= 0 || !p.adds() {
+	if a.metric.PowerUnit == "" {
 		return
 	}
-	first := WindowStart(max(a.current.Start, a.edges.end)+width-1, a.metric.Window)
-	last := WindowStart(min(a.current.End, next), a.metric.Window) - width
-	if first > last {
-		return
+	for _, start := range blankBases(a.metric, p, max(a.current.Start, a.edges.end), min(a.current.End, next)) {
+		a.peak(start, p.between(start, start+int64(a.metric.Window)))
 	}
-	a.peak(first, p.between(first, first+width))
-	a.peak(last, p.between(last, last+width))
 }
 
-// peak considers a base window of that energy. Of equal ones the first counts.
+// peak considers a base window of that energy.
 func (a *Aggregator) peak(start int64, energy float64) {
-	power := energy / (float64(a.metric.Window) / nanosPerHour)
-	if c := &a.current; !(power <= c.Peak) {
+	a.current.considerPeak(start, energy/a.metric.Window.Hours())
+}
+
+// considerPeak takes in the mean power of a base window. Of equal ones the first
+// counts.
+func (c *Aggregate) considerPeak(start int64, power float64) {
+	if !(power <= c.Peak) {
 		c.Peak, c.PeakAt = power, start
 	}
 }

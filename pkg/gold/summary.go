@@ -17,10 +17,14 @@ type Summary struct {
 	Standing Standing
 	// Peak is the greatest mean power of a whole base window, in the metric's
 	// power unit, and PeakAt its start, the earliest of equals. HasPeak is false
-	// when nothing has a mean power, and for metrics that are Paired.
+	// when nothing has a mean power. Of metrics that are Paired it is that of the
+	// base windows behind the first one with readings and before the last: those
+	// at the ends wait for their neighbours, see Ends.
 	Peak    float64
 	PeakAt  int64 // Unix ns
 	HasPeak bool
+	// Ends is of metrics that are Paired, zero where there are no readings.
+	Ends Ends
 	// Cadence is the mean length of a reading in the last row that has any.
 	Cadence  time.Duration
 	Revision int64     // sum over the rows
@@ -31,6 +35,10 @@ type Summary struct {
 // standing, its bookkeeping and what earlier readings that cover spans give to it.
 func Summarize(m *catalog.Metric, start int64, width time.Duration, p Partial) Summary {
 	s := Summary{Stats: p}
+	if m.Paired() {
+		s.Ends = endsOf(m, start, width, &p)
+		return s
+	}
 	if p.Count > 0 {
 		behind := time.Duration(max(0, p.Reach-(start+int64(width)))) // what the last readings cover there
 		s.Cadence = (p.Covered + behind) / time.Duration(p.Count)
@@ -68,14 +76,25 @@ func (s *Summary) Append(m *catalog.Metric, later *Summary) {
 	if later.Stats.Count > 0 {
 		s.Cadence = later.Cadence
 	}
+	if m.Paired() {
+		s.join(m, later)
+	}
 	s.Stats = Combine(m, s.Stats, later.Stats)
-	if later.HasPeak && (!s.HasPeak || later.Peak > s.Peak) {
-		s.Peak, s.PeakAt, s.HasPeak = later.Peak, later.PeakAt, true
+	if later.HasPeak {
+		s.considerPeak(later.PeakAt, later.Peak)
 	}
 	s.Standing.Append(&later.Standing)
 	s.Revision += later.Revision
 	if later.Changed.After(s.Changed) {
 		s.Changed = later.Changed
+	}
+}
+
+// considerPeak takes in the mean power of a base window. Of equal ones the first
+// counts.
+func (s *Summary) considerPeak(at int64, power float64) {
+	if !s.HasPeak || !(power <= s.Peak) {
+		s.Peak, s.PeakAt, s.HasPeak = power, at, true
 	}
 }
 
@@ -109,7 +128,7 @@ func Parents(m *catalog.Metric, rows []Stored) (hours []Stored, day Stored) {
 // FoldKey names the parameters of a metric that a fold of base rows follows. A
 // stored fold is of use only under the key that it was made under.
 func FoldKey(m *catalog.Metric) int64 {
-	b := []byte{3, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
+	b := []byte{4, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
 	if m.ResetToZero {
 		b[3] = 1
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/gold/goldtest"
+	"github.com/energy-platform/energy/pkg/reading"
 )
 
 // drawRows draws the base rows of a few hours of four UTC days, of a quarter of
@@ -22,8 +23,9 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 	for _, at := range minutes {
 		readings = append(readings, gold.Version{
 			Time: origin + at*int64(time.Minute), Epoch: 1, Length: time.Minute * time.Duration(1+at%2),
-			Value: rapid.SampledFrom([]float64{0.1, 1.0 / 3, 7e9, 2, 1e-9}).Draw(t, "value"),
-			Stamp: goldtest.Stamp().Draw(t, "stamp"),
+			Value:   rapid.SampledFrom([]float64{0.1, 1.0 / 3, 7e9, 2, 1e-9}).Draw(t, "value"),
+			Quality: rapid.SampledFrom([]reading.Quality{reading.Actual, reading.Actual, reading.Withdrawn}).Draw(t, "quality"),
+			Stamp:   goldtest.Stamp().Draw(t, "stamp"),
 		})
 	}
 	readings = gold.Normalize(readings)
@@ -34,7 +36,7 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 			n++
 		}
 		changed := time.Unix(rapid.Int64Range(0, 1000).Draw(t, "changed"), 0).UTC()
-		row.Summary = gold.Summarize(m, row.Start, row.Width, gold.Fold(m, readings[:n], row.End()))
+		row.Summary = gold.Summarize(m, row.Start, row.Width, gold.Fold(m, gold.RowWinners(m, readings[:n]), row.End()))
 		row.Revision, row.Changed = int64(n), changed
 		row.Standing = gold.Stand(history, readings[:n])
 		rows, versions = append(rows, row), append(versions, readings[:n])
@@ -52,6 +54,11 @@ func TestAnswersHaveEqualBitsFromParentsAndRows(t *testing.T) {
 		{Kind: catalog.Gauge, Integrate: catalog.Mean, EnergyUnit: "kWh", PowerUnit: "kW"},
 		{Kind: catalog.Interval, EnergyUnit: "kWh"},
 		{Kind: catalog.Gauge},
+		{Kind: catalog.Register, EnergyUnit: "kWh", PowerUnit: "kW"},
+		{Kind: catalog.Register, EnergyUnit: "kWh", PowerUnit: "kW", MaxGap: 40 * time.Minute, DipTol: 3, MaxRate: 1e10},
+		{Kind: catalog.Register, EnergyUnit: "m3"},
+		{Kind: catalog.Gauge, Integrate: catalog.Linear, EnergyUnit: "kWh", PowerUnit: "kW", MaxGap: time.Hour},
+		{Kind: catalog.Gauge, Integrate: catalog.Step, EnergyUnit: "kWh", PowerUnit: "kW", Stuck: 40 * time.Minute},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := rapid.SampledFrom(metrics).Draw(t, "metric")
