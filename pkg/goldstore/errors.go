@@ -88,6 +88,30 @@ func retryableCode(code string) bool {
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53")
 }
 
+// IsRowFault reports whether a flush failed for what its rows hold: they cannot be
+// stored whenever it is tried, and others of the flush can. It is a list of what
+// is known to be that. Whatever else fails, such as a lost grant or a damaged
+// file, is no reason to take readings for wrong.
+func IsRowFault(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
+			return false
+		case strings.HasPrefix(pg.Code, "22"): // data exception
+			return true
+		}
+		return strings.HasPrefix(pg.Code, "23") && keepsRows(pg.TableName) && !missingPartition(err)
+	}
+	_, collides := errors.AsType[*CollisionError](err)
+	return collides || errors.Is(err, ErrRowFull)
+}
+
+// keepsRows reports whether a table keeps what rows hold: a constraint of another
+// one says nothing about them.
+func keepsRows(table string) bool {
+	return table == "series" || strings.HasPrefix(table, "base") || strings.HasPrefix(table, "parts")
+}
+
 // mustRollBack reports whether the server certainly rolled the transaction
 // back for the sake of others, so that it can be run again at once.
 func mustRollBack(err error) bool {

@@ -15,8 +15,14 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
+// testDeps is the deps of a test and its database.
+type testDeps struct {
+	Deps
+	url string
+}
+
 // deps returns a broker with streams and a store with a schema.
-func deps(t *testing.T) Deps {
+func deps(t *testing.T) testDeps {
 	t.Helper()
 	js, err := broker.JetStream(natstest.Connect(t, natstest.Server(t)))
 	if err != nil {
@@ -34,7 +40,7 @@ func deps(t *testing.T) Deps {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler)}
+	return testDeps{Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler)}, url}
 }
 
 // TestPositionsRecogniseALostTail moves a position to a message, after which the
@@ -87,7 +93,7 @@ func TestPositionsRecogniseALostTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			from := source{broker.StreamSilver, broker.SilverSubject(0), Stage, tt.partition}
-			reader, position, err := open(t.Context(), d, from, d.Logger)
+			reader, position, err := open(t.Context(), d.Deps, from, d.Logger)
 			if err != nil {
 				t.Fatal(err)
 			}
