@@ -23,9 +23,9 @@ var (
 	// it to be: someone else moved it. Nothing was stored. The caller stops;
 	// who goes on loads the position anew.
 	ErrPositionMoved = errors.New("the position was moved by another owner")
-	// ErrCatalogBehind says that a row or its partition follows a later catalogue
-	// epoch than the writer's. Nothing was stored. The writer needs the later
-	// catalogue.
+	// ErrCatalogBehind says that a row, a version in it or its partition follows a
+	// later catalogue epoch than the writer's. Nothing was stored. The writer needs
+	// the later catalogue.
 	ErrCatalogBehind = errors.New("gold follows a later catalogue epoch")
 	// ErrRowFull says that a row would hold more versions than it may. Nothing
 	// was stored. Only leaving versions out mends it.

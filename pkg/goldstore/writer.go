@@ -74,9 +74,9 @@ func (w *Writer) CacheBytes() int64 { return w.cache.used }
 // Flush merges the groups into their rows in one transaction and moves the
 // position. It returns ErrPositionMoved when the position is not at Move.From,
 // *CollisionError when a series' id is taken, ErrCatalogBehind when a row that
-// it would change, or the partition, follows a later epoch. After any error nothing of the flush
-// is stored, but for a connection lost during commit, after which LoadPosition
-// tells.
+// it would change, a version in it, or the partition follows a later epoch. After
+// any error nothing of the flush is stored, but for a connection lost during
+// commit, after which LoadPosition tells.
 func (w *Writer) Flush(ctx context.Context, f Flush) (Result, error) {
 	if err := f.check(); err != nil {
 		return Result{}, err
