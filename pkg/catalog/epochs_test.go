@@ -170,6 +170,7 @@ func TestExpectations(t *testing.T) {
 // An epoch behind those that are known is in force at no time that one can tell:
 // it was not from the beginning.
 func TestHistory(t *testing.T) {
+	t.Parallel()
 	h := catalog.NewHistory(map[uint64]int64{2: 5, 3: 7, 4: 9})
 	for epoch, want := range map[uint64]int64{0: 0, 1: 0, 2: 0, 3: 7, 4: 9, 5: math.MaxInt64} {
 		if got := h.Since(epoch); got != want {

@@ -27,6 +27,10 @@ var (
 	// later catalogue epoch than the writer's. Nothing was stored. The writer needs
 	// the later catalogue.
 	ErrCatalogBehind = errors.New("gold follows a later catalogue epoch")
+	// ErrOtherWindow says that a metric has rows of another width. Nothing was
+	// stored. Either the writer's catalogue is behind, or it says a window that the
+	// metric cannot have any more: only another catalogue mends it.
+	ErrOtherWindow = errors.New("the metric has rows of another base window")
 	// ErrRowFull says that a row would hold more versions than it may. Nothing
 	// was stored. Only leaving versions out mends it.
 	ErrRowFull = errors.New("the row holds too many versions")

@@ -114,17 +114,22 @@ func (a *worker) run(ctx context.Context) error {
 
 // mergeUnderNewest takes one batch into gold under the newest epoch known when
 // it begins or, if that is later, one that a message or gold itself is ahead by.
+// Where the newest says another base window than a metric has, it waits for one that
+// does not.
 func (a *worker) mergeUnderNewest(ctx context.Context, batch *broker.Batch) error {
-	for needed := uint64(0); ; needed = a.catalog.Epoch() + 1 {
-		if err := a.follow(ctx, needed); err != nil {
-			return err
+	otherWindow := func(err error) bool { return errors.Is(err, goldstore.ErrOtherWindow) }
+	return a.retry(ctx, a.name, otherWindow, func() error {
+		for needed := uint64(0); ; needed = a.catalog.Epoch() + 1 {
+			if err := a.follow(ctx, needed); err != nil {
+				return err
+			}
+			err := a.merge(ctx, batch)
+			if !errors.Is(err, goldstore.ErrCatalogBehind) {
+				return err
+			}
+			a.Logger.InfoContext(ctx, "gold is at a later catalogue epoch", "have", a.catalog.Epoch(), "error", err)
 		}
-		err := a.merge(ctx, batch)
-		if !errors.Is(err, goldstore.ErrCatalogBehind) {
-			return err
-		}
-		a.Logger.InfoContext(ctx, "gold is at a later catalogue epoch", "have", a.catalog.Epoch(), "error", err)
-	}
+	})
 }
 
 // follow goes on under the newest epoch, which is that one at least.

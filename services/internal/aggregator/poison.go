@@ -37,7 +37,8 @@ func (a *worker) flush(ctx context.Context, f goldstore.Flush) (result goldstore
 func (a *worker) tryFlush(ctx context.Context, f goldstore.Flush) (result goldstore.Result, err error) {
 	retryable := func(err error) bool {
 		return ctx.Err() == nil && !goldstore.IsRowFault(err) &&
-			!errors.Is(err, goldstore.ErrPositionMoved) && !errors.Is(err, goldstore.ErrCatalogBehind)
+			!errors.Is(err, goldstore.ErrPositionMoved) && !errors.Is(err, goldstore.ErrCatalogBehind) &&
+			!errors.Is(err, goldstore.ErrOtherWindow)
 	}
 	err = a.retry(ctx, a.name, retryable, func() (err error) {
 		result, err = a.writer.Flush(ctx, f)

@@ -143,10 +143,7 @@ func (a *application) epoch(ctx context.Context, document []byte) error {
 		if wanted.Newest().Hash() == all.Newest().Hash() {
 			return nil
 		}
-		if err := a.checkWindows(ctx, all.Newest(), wanted.Newest()); err != nil {
-			return err
-		}
-		err = a.store.Add(ctx, wanted.Len(), document)
+		err = a.add(ctx, all.Newest(), wanted.Newest())
 		if err != nil && !errors.Is(err, broker.ErrEpochExists) {
 			return err
 		}
@@ -157,32 +154,29 @@ func (a *application) epoch(ctx context.Context, document []byte) error {
 	}
 }
 
-// checkWindows refuses another base window for a metric that has rows.
-func (a *application) checkWindows(ctx context.Context, newest, wanted *catalog.Catalog) error {
+// add puts an epoch into force. One that changes base windows is put while nothing
+// can be stored, so that none of these metrics gets its first row meanwhile, and
+// not at all if one has rows.
+func (a *application) add(ctx context.Context, newest, wanted *catalog.Catalog) error {
+	add := func() error { return a.store.Add(ctx, wanted.Epoch(), []byte(wanted.Document())) }
 	names := wanted.Rewindowed(newest)
 	if len(names) == 0 {
-		return nil
+		return add()
 	}
-	taken := make(map[string]bool)
-	err := a.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
-		series, err := tx.Series(ctx, goldstore.Selector{Metrics: names})
-		for _, s := range series {
-			taken[s.Metric] = true
+	change := func(stored map[string]time.Duration) error {
+		var faults []error
+		for _, name := range names {
+			if window, ok := stored[name]; ok && window != wanted.Window(name) {
+				faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
+					"leave the window, or declare another metric: %w", name, window, wanted.Window(name), ErrRewindow))
+			}
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var faults []error
-	for _, name := range names {
-		if taken[name] {
-			faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
-				"leave the window, or declare another metric: %w", name,
-				newest.Window(name), wanted.Window(name), ErrRewindow))
+		if len(faults) > 0 {
+			return errors.Join(faults...)
 		}
+		return add()
 	}
-	return errors.Join(faults...)
+	return a.Store.Rewindow(ctx, a.topology.Partitions, wanted.Epoch(), names, change)
 }
 
 // bring brings what is stored from the applied epoch to the newest.
