@@ -6,7 +6,7 @@
 //
 //  1. The document becomes the next epoch, if it differs from the newest.
 //  2. A marker in each partition of BRONZE makes all that follows be judged under
-//     it. What stands before is judged again up to the marker, if the epoch
+//     it. What stands before is judged again up to the first marker, if the epoch
 //     changes how readings of any metric are judged.
 //  3. gold-aggregator takes in these judgements, and computes rows anew whose
 //     metric has other parameters; this is waited for.
@@ -21,14 +21,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/goldstore"
-	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
@@ -202,7 +200,7 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
 		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
 	}
-	marks, err := a.mark(ctx, epoch.Epoch())
+	marks, err := a.marks(ctx, epoch.Epoch())
 	if err != nil {
 		return err
 	}
@@ -221,28 +219,6 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 		return err
 	}
 	return a.count(ctx)
-}
-
-// mark puts the epoch's marker into each partition of BRONZE and returns its
-// sequences.
-func (a *application) mark(ctx context.Context, epoch uint64) ([]uint64, error) {
-	data, err := wire.EpochMarker(epoch)
-	if err != nil {
-		return nil, err
-	}
-	messages := make([]*nats.Msg, a.topology.Partitions)
-	for p := range messages {
-		messages[p] = &nats.Msg{Subject: broker.BronzeSubject(p), Data: data}
-	}
-	sequences := make([]uint64, len(messages))
-	err = new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
-		acks, err := a.stages.Publisher.PublishAll(ctx, messages)
-		for p := range acks {
-			sequences[p] = acks[p].Sequence
-		}
-		return err
-	})
-	return sequences, err
 }
 
 // count adds up what was judged again.

@@ -8,9 +8,11 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -58,9 +60,9 @@ type Deps struct {
 }
 
 // Run runs a stage until ctx ends, then finishes the batch in hand within the
-// grace period; with Until it runs no further than that. It returns an error when it cannot go on from its position:
-// another owner moved it, or a stream was made anew. Starting it again mends
-// both.
+// grace period; with Until it runs no further than that. It returns an error when
+// it cannot go on from its position: another owner moved it, or a stream was made
+// anew. Starting it again mends both.
 func Run(ctx context.Context, d Deps, c Config) error {
 	s := &runner{Deps: d, Config: c}
 	s.Logger = d.Logger.With("stage", c.Key)
@@ -76,15 +78,30 @@ func Run(ctx context.Context, d Deps, c Config) error {
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
 		}
-		if err = s.recheck(ctx); err == nil {
-			err = s.pass(work, batch)
+		messages := c.within(batch.Messages)
+		if err = s.recheck(ctx); err == nil && len(messages) > 0 {
+			err = s.pass(work, messages)
 		}
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
 		}
+		if len(messages) < len(batch.Messages) {
+			return nil // behind Until, whether or not there still is a message at it
+		}
 	}
 	return nil
+}
+
+// within returns the messages up to Until: what a batch has behind it is not read.
+func (c *Config) within(messages []broker.Message) []broker.Message {
+	if c.Until == 0 {
+		return messages
+	}
+	n, _ := slices.BinarySearchFunc(messages, c.Until+1, func(m broker.Message, sequence uint64) int {
+		return cmp.Compare(m.Sequence, sequence)
+	})
+	return messages[:n]
 }
 
 // runner is one stage at work.
@@ -144,21 +161,22 @@ func (s *runner) recheck(ctx context.Context) error {
 	return err
 }
 
-// pass takes one batch through the stage.
-func (s *runner) pass(ctx context.Context, batch *broker.Batch) error {
+// pass takes the messages of one batch through the stage.
+func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 	began := time.Now()
-	out, err := s.Process(ctx, batch.Messages)
+	first, last := &messages[0], &messages[len(messages)-1]
+	out, err := s.Process(ctx, messages)
 	if err != nil {
-		return fmt.Errorf("messages %d to %d: %w", batch.First, batch.Last, err)
+		return fmt.Errorf("messages %d to %d: %w", first.Sequence, last.Sequence, err)
 	}
 	if err := s.publish(ctx, out.Messages); err != nil {
 		return err
 	}
-	if err := s.move(ctx, &batch.Messages[len(batch.Messages)-1], out.Counts); err != nil {
+	if err := s.move(ctx, last, out.Counts); err != nil {
 		return err
 	}
-	s.Logger.DebugContext(ctx, "batch passed", "messages", len(batch.Messages), "bytes", batch.Bytes,
-		"position", batch.Last, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
+	s.Logger.DebugContext(ctx, "batch passed", "messages", len(messages),
+		"position", last.Sequence, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
 		"seconds", time.Since(began).Seconds())
 	return nil
 }
