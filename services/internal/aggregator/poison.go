@@ -27,6 +27,7 @@ func (a *worker) flush(ctx context.Context, f goldstore.Flush) (result goldstore
 		return result, err
 	}
 	f.Groups = nil // all that can be stored is
+	f.Move.Refused = a.position.Refused
 	f.Move.Counts.Out -= refused
 	f.Move.Counts.Quarantined += refused
 	return a.tryFlush(ctx, f)

@@ -35,11 +35,12 @@ type Output struct {
 type Config struct {
 	// Key names the position, such as "silver.3".
 	Key string
-	// Stream and Subject are read; OutStream is where most output goes, and the
-	// position rests on its end.
-	Stream, Subject, OutStream string
-	Limits                     broker.BatchLimits
-	Grace                      time.Duration
+	// Stream and Subject are read.
+	Stream, Subject string
+	// OutStreams is where output goes: the position rests on the end of each.
+	OutStreams []string
+	Limits     broker.BatchLimits
+	Grace      time.Duration
 	// Process turns messages into output, the same whenever it is asked. What
 	// cannot be understood goes to quarantine; an error means that the stage itself
 	// is broken, or that ctx ended.
@@ -122,9 +123,9 @@ func (s *runner) start(ctx context.Context) error {
 		return fmt.Errorf("load position of stage %s: %w", s.Key, err)
 	}
 	if stored.Stream == "" {
-		stored.Stream, stored.OutStream = s.Stream, s.OutStream
+		stored.Stream = s.Stream
 	}
-	position, reason, err := broker.Verify(ctx, s.JetStream, stored)
+	position, reason, err := broker.Verify(ctx, s.JetStream, stored.Onto(s.OutStreams...))
 	if err != nil {
 		return fmt.Errorf("verify position of stage %s: %w", s.Key, err)
 	}
@@ -151,12 +152,12 @@ func (s *runner) recheck(ctx context.Context) error {
 	if openings == s.openings {
 		return nil
 	}
-	_, reason, err := broker.Verify(ctx, s.JetStream, s.position)
+	position, reason, err := broker.Verify(ctx, s.JetStream, s.position)
 	if err == nil && reason != "" {
 		err = fmt.Errorf("the position does not fit any more: %s", reason)
 	}
 	if err == nil {
-		s.openings = openings
+		s.position, s.openings = position, openings
 	}
 	return err
 }

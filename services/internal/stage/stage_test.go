@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -68,8 +69,9 @@ func TestUntilCutsBatches(t *testing.T) {
 			t.Parallel()
 			var seen []string
 			err := Run(t.Context(), d, Config{
-				Key: strings.ReplaceAll(name, " ", "_"), Stream: broker.StreamBronze, Subject: broker.BronzeSubject(0), OutStream: broker.StreamSilver,
-				Limits: tt.limits, Until: tt.until,
+				Key: strings.ReplaceAll(name, " ", "_"), Stream: broker.StreamBronze, Subject: broker.BronzeSubject(0),
+				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
+				Limits:     tt.limits, Until: tt.until,
 				Process: func(_ context.Context, messages []broker.Message) (Output, error) {
 					for _, m := range messages {
 						seen = append(seen, string(m.Data))
@@ -81,5 +83,46 @@ func TestUntilCutsBatches(t *testing.T) {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
+	}
+}
+
+// A refusal that the broker lost is written again, as what was passed on is
+// (invariant 4).
+func TestALostRefusalIsWrittenAgain(t *testing.T) {
+	t.Parallel()
+	d := deps(t)
+	publish(t, d.JetStream, broker.BronzeSubject(0), "refused")
+	seen := 0
+	run := func() uint64 {
+		t.Helper()
+		err := Run(t.Context(), d, Config{
+			Key: "silver.0", Stream: broker.StreamBronze, Subject: broker.BronzeSubject(0),
+			OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine}, Until: 1,
+			Process: func(_ context.Context, messages []broker.Message) (Output, error) {
+				seen += len(messages)
+				return Output{Messages: []*nats.Msg{{Subject: broker.QuarantineSubject("silver", "limit"), Data: []byte("x")}}}, nil
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		quarantine, err := broker.Stream(t.Context(), d.JetStream, broker.StreamQuarantine)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return quarantine.Messages
+	}
+	run()
+	if n := run(); n != 1 || seen != 1 {
+		t.Fatalf("%d refusals of %d messages that were read", n, seen)
+	}
+	if err := d.JetStream.DeleteStream(t.Context(), broker.StreamQuarantine); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.Provision(t.Context(), d.JetStream, broker.DefaultTopology()); err != nil {
+		t.Fatal(err)
+	}
+	if n := run(); n != 1 || seen != 2 {
+		t.Errorf("%d refusals of %d messages that were read", n, seen)
 	}
 }
