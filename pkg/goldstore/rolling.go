@@ -1,7 +1,6 @@
 package goldstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -221,10 +220,10 @@ func (t *rolling) write(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, deleteParents, days, ids, from, to); err != nil {
 		return fmt.Errorf("delete the parents of %d days: %w", len(days), err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(t.hours), copyHours); err != nil {
+	if err := copyIn(ctx, tx.Conn(), t.hours, copyHours); err != nil {
 		return fmt.Errorf("write the hours of %d days: %w", len(days), err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(t.days), copyDays); err != nil {
+	if err := copyIn(ctx, tx.Conn(), t.days, copyDays); err != nil {
 		return fmt.Errorf("write %d days: %w", len(days), err)
 	}
 	return nil
