@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,9 +26,10 @@ type Counts struct {
 	Quarantined uint64 `json:"quarantined"`
 }
 
-// Position is how far a stage has read a stream, and the end of its own output
+// Position is how far a stage has read a stream, and the ends of its own outputs
 // that this rests on. A stage stores it only after the outputs of everything up
-// to Sequence are confirmed.
+// to Sequence are confirmed. A stored position is not changed: RestOn makes other
+// Outputs.
 type Position struct {
 	Stream   string    `json:"stream"`
 	Created  time.Time `json:"created"`  // when the stream was made; zero: not started
@@ -36,31 +38,59 @@ type Position struct {
 	// message from another that took its sequence after the stream lost its tail.
 	Received time.Time `json:"received,omitzero"`
 
-	OutStream   string    `json:"out_stream,omitempty"` // empty: the output is elsewhere
-	OutCreated  time.Time `json:"out_created,omitzero"`
-	OutSequence uint64    `json:"out_sequence,omitempty"`
-	// OutSum is a CRC-32C of the data of the message at OutSequence; it does for
-	// the output what Received does for the input.
-	OutSum uint32 `json:"out_sum,omitempty"`
+	Outputs []Output `json:"outputs,omitempty"` // by stream, none for output that is elsewhere
 
 	Counts Counts `json:"counts"`
+}
+
+// Output is the end of what a stage has stored in a stream.
+type Output struct {
+	Stream   string    `json:"stream"`
+	Created  time.Time `json:"created"`            // when the stream was made
+	Sequence uint64    `json:"sequence,omitempty"` // of the stage's last message; 0: there is none
+	// Sum is a CRC-32C of the data of the message at Sequence; it does for the output
+	// what Received does for the input.
+	Sum uint32 `json:"sum,omitempty"`
+}
+
+// RestOn notes the messages that were confirmed on the stream: the one with the
+// greatest sequence. acks are those of [Publisher.PublishAll] for msgs.
+func (o *Output) RestOn(msgs []*nats.Msg, acks []Ack) {
+	greatest := -1
+	for i, ack := range acks {
+		if ack.Stream == o.Stream && ack.Sequence > o.Sequence {
+			o.Sequence, greatest = ack.Sequence, i
+		}
+	}
+	if greatest >= 0 {
+		o.Sum = sum(msgs[greatest].Data)
+	}
+}
+
+// Onto returns p for a stage with output in these streams. In one that p does not
+// name it rests on nothing.
+func (p Position) Onto(streams ...string) Position {
+	outputs := make([]Output, len(streams))
+	for i, stream := range streams {
+		outputs[i].Stream = stream
+		for _, o := range p.Outputs {
+			if o.Stream == stream {
+				outputs[i] = o
+			}
+		}
+	}
+	p.Outputs = outputs
+	return p
 }
 
 // Advance moves p to a message that has been dealt with.
 func (p *Position) Advance(m Message) { p.Sequence, p.Received = m.Sequence, m.Received }
 
-// RestOn notes the output that p rests on: of the messages that were confirmed
-// on OutStream the one with the greatest sequence. acks are those of
-// [Publisher.PublishAll] for msgs.
+// RestOn notes the output that p rests on, by stream; see [Output.RestOn].
 func (p *Position) RestOn(msgs []*nats.Msg, acks []Ack) {
-	greatest := -1
-	for i, ack := range acks {
-		if ack.Stream == p.OutStream && ack.Sequence > p.OutSequence {
-			p.OutSequence, greatest = ack.Sequence, i
-		}
-	}
-	if greatest >= 0 {
-		p.OutSum = sum(msgs[greatest].Data)
+	p.Outputs = slices.Clone(p.Outputs)
+	for i := range p.Outputs {
+		p.Outputs[i].RestOn(msgs, acks)
 	}
 }
 
@@ -91,8 +121,8 @@ func (p *Positions) Load(ctx context.Context, key string) (Position, uint64, err
 	if err != nil {
 		return Position{}, 0, fmt.Errorf("load position %s: %w", key, err)
 	}
-	var pos Position
-	if err := json.Unmarshal(entry.Value(), &pos); err != nil {
+	pos, err := decodePosition(entry.Value())
+	if err != nil {
 		return Position{}, 0, fmt.Errorf("load position %s: revision %d: %w", key, entry.Revision(), err)
 	}
 	return pos, entry.Revision(), nil
@@ -164,10 +194,31 @@ func (p *Positions) List(ctx context.Context) (map[string]Position, error) {
 // encodePosition is canonical: fields in the order of the struct, times in UTC
 // with as many digits as they need.
 func encodePosition(pos Position) ([]byte, error) {
-	for _, t := range []*time.Time{&pos.Created, &pos.Received, &pos.OutCreated} {
-		*t = t.UTC()
+	pos.Created, pos.Received = pos.Created.UTC(), pos.Received.UTC()
+	pos.Outputs = slices.Clone(pos.Outputs)
+	for i := range pos.Outputs {
+		pos.Outputs[i].Created = pos.Outputs[i].Created.UTC()
 	}
 	return json.Marshal(pos)
+}
+
+// decodePosition reads also what earlier builds stored, which rested on one stream.
+func decodePosition(data []byte) (Position, error) {
+	var stored struct {
+		Position
+		OutStream   string    `json:"out_stream"`
+		OutCreated  time.Time `json:"out_created"`
+		OutSequence uint64    `json:"out_sequence"`
+		OutSum      uint32    `json:"out_sum"`
+	}
+	if err := json.Unmarshal(data, &stored); err != nil {
+		return Position{}, err
+	}
+	if stored.OutStream != "" {
+		one := Output{stored.OutStream, stored.OutCreated, stored.OutSequence, stored.OutSum}
+		stored.Outputs = append(stored.Outputs, one)
+	}
+	return stored.Position, nil
 }
 
 func bucket(ctx context.Context, js jetstream.JetStream, name string) (jetstream.KeyValue, error) {

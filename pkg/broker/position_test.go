@@ -26,7 +26,10 @@ func positions(tb testing.TB, js jetstream.JetStream) *broker.Positions {
 func somePosition() broker.Position {
 	return broker.Position{
 		Stream: "BRONZE", Created: time.Date(2026, 1, 2, 3, 4, 5, 678, time.FixedZone("x", 3600)), Sequence: 7,
-		OutStream: "SILVER", OutCreated: time.Unix(0, 5).UTC(), OutSequence: 9, OutSum: 3,
+		Outputs: []broker.Output{
+			{Stream: "SILVER", Created: time.Unix(0, 5).UTC(), Sequence: 9, Sum: 3},
+			{Stream: "QUARANTINE", Created: time.Unix(0, 6).UTC(), Sequence: 1, Sum: 4},
+		},
 		Counts: broker.Counts{In: 10, Out: 8, Quarantined: 2},
 	}
 }
@@ -34,11 +37,37 @@ func somePosition() broker.Position {
 func TestPositions(t *testing.T) {
 	t.Parallel()
 
+	// As the builds stored it that knew of one output.
+	t.Run("OfEarlierBuildsAreRead", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		p, ctx := positions(t, js), testContext(t)
+		kv, err := js.KeyValue(ctx, broker.BucketPositions)
+		if err == nil {
+			_, err = kv.PutString(ctx, "silver.0", `{"stream":"BRONZE","created":"2026-01-01T00:00:00Z","sequence":7,`+
+				`"out_stream":"SILVER","out_created":"2026-01-02T00:00:00Z","out_sequence":9,"out_sum":3,"counts":{"in":1}}`)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		day := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		want := broker.Position{
+			Stream: "BRONZE", Created: day, Sequence: 7, Counts: broker.Counts{In: 1},
+			Outputs: []broker.Output{
+				{Stream: "SILVER", Created: day.AddDate(0, 0, 1), Sequence: 9, Sum: 3}, {Stream: "QUARANTINE"},
+			},
+		}
+		got, _, err := p.Load(ctx, "silver.0")
+		if diff := cmp.Diff(want, got.Onto("SILVER", "QUARANTINE")); err != nil || diff != "" {
+			t.Errorf("%v (-want +got):\n%s", err, diff)
+		}
+	})
+
 	t.Run("AreStoredByCompareAndSet", func(t *testing.T) {
 		t.Parallel()
 		js, _ := provisioned(t)
 		p, ctx := positions(t, js), testContext(t)
-		if pos, revision, err := p.Load(ctx, "silver.3"); err != nil || revision != 0 || pos != (broker.Position{}) {
+		if pos, revision, err := p.Load(ctx, "silver.3"); err != nil || revision != 0 || !cmp.Equal(broker.Position{}, pos) {
 			t.Fatalf("absent: %v, %d, %v", pos, revision, err)
 		}
 		first := somePosition()
@@ -66,7 +95,7 @@ func TestPositions(t *testing.T) {
 		}
 		got, revision, err := p.Load(ctx, "silver.3")
 		second.Created = second.Created.UTC()
-		if err != nil || revision != r2 || got != second {
+		if err != nil || revision != r2 || !cmp.Equal(second, got) {
 			t.Errorf("loaded %d, %v\n%s", revision, err, cmp.Diff(second, got))
 		}
 	})
@@ -108,7 +137,8 @@ func TestPositions(t *testing.T) {
 			t.Fatal(err)
 		}
 		const want = `{"stream":"BRONZE","created":"2026-01-02T02:04:05.000000678Z","sequence":7,` +
-			`"out_stream":"SILVER","out_created":"1970-01-01T00:00:00.000000005Z","out_sequence":9,"out_sum":3,` +
+			`"outputs":[{"stream":"SILVER","created":"1970-01-01T00:00:00.000000005Z","sequence":9,"sum":3},` +
+			`{"stream":"QUARANTINE","created":"1970-01-01T00:00:00.000000006Z","sequence":1,"sum":4}],` +
 			`"counts":{"in":10,"out":8,"quarantined":2}}`
 		if got := string(entry.Value()); got != want || !json.Valid(entry.Value()) {
 			t.Errorf("got  %s\nwant %s", got, want)
@@ -127,13 +157,14 @@ func TestPositions(t *testing.T) {
 	})
 }
 
-// stage is a small pipeline: 6 messages in BRONZE, read up to 4, 3 outputs.
+// stage is a small pipeline: 6 messages in BRONZE, read up to 4, 3 outputs in SILVER
+// and 2 in QUARANTINE.
 func stage(t *testing.T) (jetstream.JetStream, broker.Position) {
 	t.Helper()
 	js, _ := provisioned(t)
 	ctx := testContext(t)
-	pos, reason, err := broker.Verify(ctx, js, broker.Position{Stream: "BRONZE", OutStream: "SILVER"})
-	if err != nil || reason != "" || pos.Sequence != 0 || pos.Created.IsZero() || pos.OutCreated.IsZero() {
+	pos, reason, err := broker.Verify(ctx, js, broker.Position{Stream: "BRONZE"}.Onto("SILVER", "QUARANTINE"))
+	if err != nil || reason != "" || pos.Sequence != 0 || pos.Created.IsZero() || pos.Outputs[1].Created.IsZero() {
 		t.Fatalf("new position %+v, %q, %v", pos, reason, err)
 	}
 	publish(t, js, numbered("bronze.0", 1, 6, 50))
@@ -145,10 +176,10 @@ func stage(t *testing.T) (jetstream.JetStream, broker.Position) {
 		}
 		pos.Advance(m)
 	}
-	out := numbered("silver.0", 1, 3, 50)
+	out := append(numbered("silver.0", 1, 3, 50), numbered("quarantine.silver.limit", 1, 2, 50)...)
 	pos.RestOn(out, publish(t, js, out))
 	pos.Counts = broker.Counts{In: 4, Out: 3, Quarantined: 1}
-	if pos.Sequence != 4 || pos.OutSequence != 3 || pos.OutSum == 0 || pos.Received.IsZero() {
+	if pos.Sequence != 4 || pos.Outputs[0].Sequence != 3 || pos.Outputs[1].Sequence != 2 || pos.Received.IsZero() {
 		t.Fatalf("position %+v", pos)
 	}
 	return js, pos
@@ -178,6 +209,14 @@ func created(t *testing.T, js jetstream.JetStream, name string) time.Time {
 	return s.CachedInfo().Created
 }
 
+// fresh is the outputs of a stage that has stored nothing.
+func fresh(t *testing.T, js jetstream.JetStream) []broker.Output {
+	t.Helper()
+	return []broker.Output{
+		{Stream: "SILVER", Created: created(t, js, "SILVER")}, {Stream: "QUARANTINE", Created: created(t, js, "QUARANTINE")},
+	}
+}
+
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, js jetstream.JetStream, pos broker.Position, sequence uint64, reason string) {
@@ -186,11 +225,11 @@ func TestVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if reason == "" && (why != "" || got != pos) {
+		if reason == "" && (why != "" || !cmp.Equal(pos, got)) {
 			t.Errorf("rewound because %q\n%s", why, cmp.Diff(pos, got))
 		}
 		if reason != "" && (!strings.Contains(why, reason) || got.Sequence != sequence || got.Counts != (broker.Counts{}) ||
-			got.OutSequence != 0 || got.OutSum != 0 || !got.Received.IsZero() || got.Created != created(t, js, "BRONZE")) {
+			!cmp.Equal(got.Outputs, fresh(t, js)) || !got.Received.IsZero() || got.Created != created(t, js, "BRONZE")) {
 			t.Errorf("reason %q, position %+v", why, got)
 		}
 	}
@@ -252,7 +291,7 @@ func TestVerify(t *testing.T) {
 		t.Parallel()
 		js, pos := stage(t)
 		recreate(t, js, "SILVER", "silver.0", 2)
-		pos.OutCreated = created(t, js, "SILVER")
+		pos.Outputs[0].Created = created(t, js, "SILVER")
 		check(t, js, pos, 0, "output stream SILVER lost its tail: it ends at 2")
 	})
 
@@ -260,8 +299,35 @@ func TestVerify(t *testing.T) {
 		t.Parallel()
 		js, pos := stage(t)
 		recreate(t, js, "SILVER", "silver.1", 9)
-		pos.OutCreated = created(t, js, "SILVER")
+		pos.Outputs[0].Created = created(t, js, "SILVER")
 		check(t, js, pos, 0, "output stream SILVER lost its tail: another message has sequence 3")
+	})
+
+	// Refusals stand in another stream than the rest, and vanish alone.
+	t.Run("RewindsWhenTheQuarantineLostItsTail", func(t *testing.T) {
+		t.Parallel()
+		for last, reason := range map[int]string{
+			1: "output stream QUARANTINE lost its tail: it ends at 1",
+			9: "output stream QUARANTINE lost its tail: another message has sequence 2",
+		} {
+			js, pos := stage(t)
+			recreate(t, js, "QUARANTINE", "quarantine.ingest.limit", last)
+			check(t, js, pos, 0, "output stream QUARANTINE was recreated")
+			pos.Outputs[1].Created = created(t, js, "QUARANTINE")
+			check(t, js, pos, 0, reason)
+		}
+	})
+
+	t.Run("KeepsAPositionThatRestsOnNothingThere", func(t *testing.T) {
+		t.Parallel()
+		js, pos := stage(t)
+		pos.Outputs[1] = broker.Output{Stream: "QUARANTINE"} // as of an earlier build
+		recreate(t, js, "QUARANTINE", "quarantine.ingest.limit", 0)
+		got, reason, err := broker.Verify(testContext(t), js, pos)
+		pos.Outputs[1].Created = created(t, js, "QUARANTINE")
+		if diff := cmp.Diff(pos, got); err != nil || reason != "" || diff != "" {
+			t.Errorf("%q, %v\n%s", reason, err, diff)
+		}
 	})
 
 	t.Run("RewindsToTheFirstMessageThatIsThere", func(t *testing.T) {
@@ -294,7 +360,7 @@ func TestVerify(t *testing.T) {
 		publish(t, js, []*nats.Msg{m})
 		r := reader(t, js, broker.ReaderConfig{Stream: "READINGS"})
 		pos.Advance(mustNext(t, ctx, r))
-		if got, reason, err := broker.Verify(ctx, js, pos); err != nil || reason != "" || got != pos {
+		if got, reason, err := broker.Verify(ctx, js, pos); err != nil || reason != "" || !cmp.Equal(pos, got) {
 			t.Errorf("got %v, %q, %v", got, reason, err)
 		}
 		if n, err := broker.LastSequence(ctx, js, "READINGS", "readings.>"); err != nil || n != 1 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,7 +12,7 @@ import (
 
 // Verify checks a position against the streams that it names. To be called when
 // a stage starts and after every reconnect, before it reads on. For a stage
-// without a position the caller fills in Stream and OutStream only.
+// without a position the caller fills in Stream and the streams of Outputs only.
 //
 // The answer is where to go on. A reason that is not empty says, in a sentence
 // for the log, why the position could not be kept: it is then at the input's
@@ -20,7 +21,7 @@ import (
 //
 //   - the input was recreated, ends before the position, or has another message
 //     at its sequence: what came in again under the old sequences would be skipped;
-//   - the output was recreated, ends before what the position rests on, or has
+//   - an output that the position rests on was recreated, ends before that, or has
 //     another message there: what was lost would not be written again.
 //
 // A message that is no longer there to compare, because the janitor removed it,
@@ -30,18 +31,25 @@ func Verify(ctx context.Context, js jetstream.JetStream, pos Position) (Position
 	if err != nil {
 		return pos, "", fmt.Errorf("verify position: %w", err)
 	}
-	out := &jetstream.StreamInfo{}
-	if pos.OutStream != "" {
-		if out, err = streamInfo(ctx, js, pos.OutStream); err != nil {
+	begun := pos
+	begun.Outputs = slices.Clone(pos.Outputs)
+	ends := make([]*jetstream.StreamInfo, len(begun.Outputs))
+	for i := range begun.Outputs {
+		o := &begun.Outputs[i]
+		if ends[i], err = streamInfo(ctx, js, o.Stream); err != nil {
 			return pos, "", fmt.Errorf("verify position: %w", err)
+		}
+		if o.Sequence == 0 {
+			o.Created = ends[i].Created // it rests on nothing there
 		}
 	}
 	if pos.Created.IsZero() {
-		return rewound(pos, in, out), "", nil
+		return rewound(begun, in, ends), "", nil
 	}
 	reason := checkEnd("input", pos.Stream, in, pos.Created, pos.Sequence)
-	if reason == "" && pos.OutStream != "" {
-		reason = checkEnd("output", pos.OutStream, out, pos.OutCreated, pos.OutSequence)
+	for i := 0; i < len(ends) && reason == ""; i++ {
+		o := &begun.Outputs[i]
+		reason = checkEnd("output", o.Stream, ends[i], o.Created, o.Sequence)
 	}
 	if reason == "" {
 		if reason, err = checkMessages(ctx, js, pos); err != nil {
@@ -49,16 +57,19 @@ func Verify(ctx context.Context, js jetstream.JetStream, pos Position) (Position
 		}
 	}
 	if reason != "" {
-		return rewound(pos, in, out), reason, nil
+		return rewound(begun, in, ends), reason, nil
 	}
-	return pos, "", nil
+	return begun, "", nil
 }
 
 // rewound starts at the input's first message and rests on nothing.
-func rewound(pos Position, in, out *jetstream.StreamInfo) Position {
+func rewound(pos Position, in *jetstream.StreamInfo, ends []*jetstream.StreamInfo) Position {
+	outputs := make([]Output, len(ends))
+	for i := range ends {
+		outputs[i] = Output{Stream: pos.Outputs[i].Stream, Created: ends[i].Created}
+	}
 	return Position{
-		Stream: pos.Stream, Created: in.Created, Sequence: max(in.State.FirstSeq, 1) - 1,
-		OutStream: pos.OutStream, OutCreated: out.Created,
+		Stream: pos.Stream, Created: in.Created, Sequence: max(in.State.FirstSeq, 1) - 1, Outputs: outputs,
 	}
 }
 
@@ -87,13 +98,16 @@ func checkMessages(ctx context.Context, js jetstream.JetStream, pos Position) (s
 			return fmt.Sprintf(reused, "input", pos.Stream, pos.Sequence), nil
 		}
 	}
-	if pos.OutStream != "" && pos.OutSequence > 0 && pos.OutSum != 0 {
-		m, err := storedMessage(ctx, js, pos.OutStream, pos.OutSequence)
+	for _, o := range pos.Outputs {
+		if o.Sequence == 0 || o.Sum == 0 {
+			continue
+		}
+		m, err := storedMessage(ctx, js, o.Stream, o.Sequence)
 		if err != nil {
 			return "", err
 		}
-		if m != nil && sum(m.data) != pos.OutSum {
-			return fmt.Sprintf(reused, "output", pos.OutStream, pos.OutSequence), nil
+		if m != nil && sum(m.data) != o.Sum {
+			return fmt.Sprintf(reused, "output", o.Stream, o.Sequence), nil
 		}
 	}
 	return "", nil

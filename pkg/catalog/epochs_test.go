@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -163,5 +164,20 @@ func TestExpectations(t *testing.T) {
 	e := c.Metric(reading.Series{Metric: "m"}).Expectations[0]
 	if met, why := e.Met(&r); met || !strings.Contains(why, "cost limit") {
 		t.Errorf("an expression without end: %t, %s", met, why)
+	}
+}
+
+// An epoch behind those that are known is in force at no time that one can tell:
+// it was not from the beginning.
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	h := catalog.NewHistory(map[uint64]int64{2: 5, 3: 7, 4: 9})
+	for epoch, want := range map[uint64]int64{0: 0, 1: 0, 2: 0, 3: 7, 4: 9, 5: math.MaxInt64} {
+		if got := h.Since(epoch); got != want {
+			t.Errorf("epoch %d: since %d, want %d", epoch, got, want)
+		}
+	}
+	if got := (catalog.History{}).Since(3); got != 0 {
+		t.Errorf("without a history: since %d", got)
 	}
 }

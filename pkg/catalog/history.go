@@ -1,12 +1,15 @@
 package catalog
 
-// History is when the epochs of a catalogue came into force. The zero History
-// knows of none. Of an epoch that it does not know, and of the first that it
-// does, it says that they were in force from the beginning: before the first
-// one nobody could have known another.
+import "math"
+
+// History is when the epochs of a catalogue came into force. Of the first that it
+// knows, and of those before, it says that they were from the beginning: before
+// the first one nobody could have known another. Of those behind the last that it
+// knows it says that they are not yet. The zero History knows of none, and takes
+// all for from the beginning.
 type History struct {
-	since map[uint64]int64
-	first uint64
+	since       map[uint64]int64
+	first, last uint64
 }
 
 // NewHistory returns the history of epochs that were activated at those times,
@@ -18,15 +21,19 @@ func NewHistory(activated map[uint64]int64) History {
 		if h.first == 0 || epoch < h.first {
 			h.first = epoch
 		}
+		h.last = max(h.last, epoch)
 	}
 	return h
 }
 
-// Since returns when an epoch came into force, in Unix ns, 0 for one that was
-// from the beginning.
+// Since returns when an epoch came into force, in Unix ns: 0 for one that was from
+// the beginning, the greatest time of all for one that is not yet.
 func (h History) Since(epoch uint64) int64 {
-	if epoch <= h.first {
+	switch {
+	case epoch <= h.first, h.last == 0:
 		return 0
+	case epoch > h.last:
+		return math.MaxInt64
 	}
 	return h.since[epoch]
 }

@@ -77,7 +77,7 @@ const empty = `TRUNCATE gold.base, gold.parts, gold.series, gold.positions, gold
 // gold.content is that of a single flush, and what a naive recomputation says.
 func TestContent(t *testing.T) {
 	t.Parallel()
-	s, c := open(t), defaultCatalog(t, 1)
+	s, c := open(t), defaultCatalog(t, 2)
 	rapid.Check(t, func(t *rapid.T) {
 		all := drawJudged(t)
 		mustExec(t, s, empty)

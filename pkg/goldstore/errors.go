@@ -23,10 +23,14 @@ var (
 	// it to be: someone else moved it. Nothing was stored. The caller stops;
 	// who goes on loads the position anew.
 	ErrPositionMoved = errors.New("the position was moved by another owner")
-	// ErrCatalogBehind says that a row or its partition follows a later catalogue
-	// epoch than the writer's. Nothing was stored. The writer needs the later
-	// catalogue.
+	// ErrCatalogBehind says that a row, a version in it or its partition follows a
+	// later catalogue epoch than the writer's. Nothing was stored. The writer needs
+	// the later catalogue.
 	ErrCatalogBehind = errors.New("gold follows a later catalogue epoch")
+	// ErrOtherWindow says that a metric has rows of another width. Nothing was
+	// stored. Either the writer's catalogue is behind, or it says a window that the
+	// metric cannot have any more: only another catalogue mends it.
+	ErrOtherWindow = errors.New("the metric has rows of another base window")
 	// ErrRowFull says that a row would hold more versions than it may. Nothing
 	// was stored. Only leaving versions out mends it.
 	ErrRowFull = errors.New("the row holds too many versions")
@@ -86,6 +90,30 @@ func retryableCode(code string) bool {
 		return true
 	}
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53")
+}
+
+// IsRowFault reports whether a flush failed for what its rows hold: they cannot be
+// stored whenever it is tried, and others of the flush can. It is a list of what
+// is known to be that. Whatever else fails, such as a lost grant or a damaged
+// file, is no reason to take readings for wrong.
+func IsRowFault(err error) bool {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		switch {
+		case pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
+			return false
+		case strings.HasPrefix(pg.Code, "22"): // data exception
+			return true
+		}
+		return strings.HasPrefix(pg.Code, "23") && keepsRows(pg.TableName) && !missingPartition(err)
+	}
+	_, collides := errors.AsType[*CollisionError](err)
+	return collides || errors.Is(err, ErrRowFull)
+}
+
+// keepsRows reports whether a table keeps what rows hold: a constraint of another
+// one says nothing about them.
+func keepsRows(table string) bool {
+	return table == "series" || strings.HasPrefix(table, "base") || strings.HasPrefix(table, "parts")
 }
 
 // mustRollBack reports whether the server certainly rolled the transaction

@@ -70,7 +70,7 @@ func openCuttable(t *testing.T, url, application string) (*Store, *cutter) {
 // is found, stores what a single undisturbed one does, and its message once.
 func TestKilledFlush(t *testing.T) {
 	t.Parallel()
-	url, c := database(t), defaultCatalog(t, 1)
+	url, c := database(t), defaultCatalog(t, 2)
 	admin := openURL(t, url, Config{Application: "admin"})
 	s, cut := openCuttable(t, url, "victim")
 	failures := map[string]int{}

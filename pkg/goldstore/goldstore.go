@@ -49,8 +49,9 @@ type Config struct {
 	MaxConns int32
 	// ConnectTimeout bounds one attempt to connect; 0 means 5 s.
 	ConnectTimeout time.Duration
-	// StatementTimeout makes the server end a statement that takes longer; 0
-	// leaves it to the server. Calls end with their context in any case.
+	// StatementTimeout makes the server end a statement that takes longer. Half as
+	// long again after that it is given up on this side: the server's host may be
+	// gone without a word. 0 bounds neither. Calls end with their context in any case.
 	StatementTimeout time.Duration
 }
 
@@ -105,6 +106,10 @@ func poolConfig(url string, c Config) (*pgxpool.Config, error) {
 	if c.Application != "" {
 		parameters["application_name"] = c.Application
 	}
+	bound := deadlineOf(c.StatementTimeout)
+	pc.ConnConfig.Tracer = bound
+	pc.PingTimeout = time.Duration(bound)
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error { bound.mark(conn); return nil }
 	if c.StatementTimeout > 0 {
 		parameters["statement_timeout"] = strconv.FormatInt(c.StatementTimeout.Milliseconds(), 10)
 	}
@@ -116,7 +121,12 @@ func (s *Store) Close() { s.pool.Close() }
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
-	if err := s.pool.Ping(ctx); err != nil {
+	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+		ctx, cancel := within(ctx, conn.Conn())
+		defer cancel()
+		return conn.Ping(ctx)
+	})
+	if err != nil {
 		return fmt.Errorf("ping gold: %w", err)
 	}
 	return nil

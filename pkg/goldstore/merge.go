@@ -61,12 +61,27 @@ func (it *item) merge(c *catalog.Catalog) error {
 			return fmt.Errorf("%s follows epoch %d, the writer has %d: %w", it, b.epoch, c.Epoch(), ErrCatalogBehind)
 		}
 	}
+	if err := knowsEpochs(c, versions); err != nil {
+		return fmt.Errorf("%s: %w", it, err)
+	}
 	if len(versions) > gold.MaxVersions {
 		return fmt.Errorf("%s with %d versions, at most %d are kept: %w", it, len(versions), gold.MaxVersions, ErrRowFull)
 	}
 	r := gold.NewRow(c, it.group.Key, versions)
 	it.after = &row{
 		key: it.key, versions: r.Versions, stats: r.Stats, standing: r.Standing, epoch: r.Epoch, revision: revision + 1,
+	}
+	return nil
+}
+
+// knowsEpochs returns ErrCatalogBehind when a version was judged under a later
+// epoch than c: when that came into force, c cannot tell. A row does not: it names
+// the epoch of its metric's parameters, which may be long before.
+func knowsEpochs(c *catalog.Catalog, versions []gold.Version) error {
+	for i := range versions {
+		if epoch := versions[i].Epoch; epoch > c.Epoch() {
+			return fmt.Errorf("a version was judged under epoch %d, the catalogue is %d: %w", epoch, c.Epoch(), ErrCatalogBehind)
+		}
 	}
 	return nil
 }

@@ -135,6 +135,21 @@ func TestMigrate(t *testing.T) {
 			Groups: groups(defaultCatalog(t, 1), register, everySecond()...),
 		})
 	})
+	t.Run("GivesMetricsTheWindowsOfTheirRows", func(t *testing.T) {
+		t.Parallel()
+		url := database(t)
+		s, c := openURL(t, url, Config{}), defaultCatalog(t, 1)
+		two := groups(c, register, version(0, 1, 1), version(time.Hour, 1, 1))
+		flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: two})
+		exec(t, s, "DROP TABLE gold.base_windows")
+		exec(t, s, "DELETE FROM gold.schema_migrations WHERE version = 16")
+		if applied, err := Migrate(t.Context(), url); err != nil || len(applied) != 1 {
+			t.Fatalf("applied %v, %v", applied, err)
+		}
+		if n := number(t, s, "SELECT width FROM gold.base_windows WHERE metric = $1", register.Metric); n != 15*60 {
+			t.Errorf("width %d s", n)
+		}
+	})
 	t.Run("LeavesALaterSchemaAlone", func(t *testing.T) {
 		t.Parallel()
 		url := database(t)

@@ -58,7 +58,7 @@ func rollAll(ctx context.Context, r *Roller) error {
 // in the end there is one for each hour and day.
 func TestParents(t *testing.T) {
 	t.Parallel()
-	s, c := open(t), defaultCatalog(t, 1)
+	s, c := open(t), defaultCatalog(t, 2)
 	rapid.Check(t, func(t *rapid.T) {
 		mustExec(t, s, emptyAll)
 		all := drawDays(t)

@@ -19,8 +19,16 @@ type Position struct {
 	Created   time.Time // when that stream was created, in whole µs, UTC
 	Sequence  uint64    // last sequence that is covered
 	Received  time.Time // when the broker stored the message at Sequence; zero when there is none
+	Refused   Refused   // what it rests on besides what is stored here
 	Counts    Counts    // sums since the stream's beginning
 	UpdatedAt time.Time
+}
+
+// Refused is the end of what a stage has put into the stream of refused readings.
+type Refused struct {
+	Created  time.Time // when that stream was created; zero when Sequence is 0
+	Sequence uint64    // of the stage's last message; 0 when there is none
+	Sum      uint32    // tells that message from another at its sequence
 }
 
 // Counts adds up readings for the conservation of a stage:
@@ -38,7 +46,8 @@ type PositionMove struct {
 	Created   time.Time // taken in whole µs
 	From, To  uint64
 	Received  time.Time // of the message at To
-	Counts    Counts    // added to the position's
+	Refused   Refused
+	Counts    Counts // added to the position's
 }
 
 // microseconds is what Postgres keeps of a time.
@@ -60,11 +69,12 @@ func (p Position) ReadsFrom(stream string, created time.Time) bool {
 
 const (
 	positionColumns = `stage, partition, stream, stream_created, sequence, received_ns,
-	readings_in, readings_out, quarantined, updated_at`
+	refused_created_ns, refused_sequence, refused_sum, readings_in, readings_out, quarantined, updated_at`
 	createPosition = `INSERT INTO gold.positions (stage, partition) VALUES ($1, $2) ON CONFLICT DO NOTHING`
 	loadPosition   = `SELECT ` + positionColumns + ` FROM gold.positions WHERE stage = $1 AND partition = $2`
 	resetPosition  = `
 UPDATE gold.positions SET stream = $6, stream_created = $7, sequence = $8, received_ns = 0,
+	refused_created_ns = 0, refused_sequence = 0, refused_sum = 0,
 	readings_in = 0, readings_out = 0, quarantined = 0, updated_at = now()
 WHERE stage = $1 AND partition = $2 AND stream = $3 AND stream_created = $4 AND sequence = $5
 RETURNING ` + positionColumns
@@ -72,22 +82,30 @@ RETURNING ` + positionColumns
 	// waits for the first one's commit here, then matches no row.
 	movePosition = `
 UPDATE gold.positions SET sequence = $6, received_ns = $7, updated_at = now(),
-	readings_in = readings_in + $8, readings_out = readings_out + $9, quarantined = quarantined + $10
+	readings_in = readings_in + $8, readings_out = readings_out + $9, quarantined = quarantined + $10,
+	refused_created_ns = $11, refused_sequence = $12, refused_sum = $13
 WHERE stage = $1 AND partition = $2 AND stream = $3 AND stream_created = $4 AND sequence = $5`
 )
 
 func scanPosition(row pgx.CollectableRow) (p Position, err error) {
 	var partition int32
-	var sequence, received, in, out, quarantined int64
-	err = row.Scan(&p.Stage, &partition, &p.Stream, &p.Created, &sequence, &received,
+	var sequence, received, created, refused, sum, in, out, quarantined int64
+	err = row.Scan(&p.Stage, &partition, &p.Stream, &p.Created, &sequence, &received, &created, &refused, &sum,
 		&in, &out, &quarantined, &p.UpdatedAt)
 	p.Partition, p.Sequence = uint32(partition), uint64(sequence)
 	p.Counts = Counts{In: uint64(in), Out: uint64(out), Quarantined: uint64(quarantined)}
 	p.Created = p.Created.UTC()
-	if received != 0 {
-		p.Received = time.Unix(0, received).UTC()
-	}
+	p.Received = timeOf(received)
+	p.Refused = Refused{Created: timeOf(created), Sequence: uint64(refused), Sum: uint32(sum)}
 	return p, err
+}
+
+// timeOf returns the time that unixNano gave.
+func timeOf(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
 }
 
 // LoadPosition returns the position of a stage and partition. It makes one
@@ -144,6 +162,7 @@ func (m *PositionMove) check() error {
 func (m *PositionMove) queue(b *pgx.Batch) {
 	b.Queue(movePosition, m.Stage, int32(m.Partition), m.Stream, microseconds(m.Created), int64(m.From),
 		int64(m.To), unixNano(m.Received), int64(m.Counts.In), int64(m.Counts.Out), int64(m.Counts.Quarantined),
+		unixNano(m.Refused.Created), int64(m.Refused.Sequence), int64(m.Refused.Sum),
 	).Exec(func(tag pgconn.CommandTag) error {
 		if tag.RowsAffected() != 1 {
 			return fmt.Errorf("move position of %s: %w", m, ErrPositionMoved)

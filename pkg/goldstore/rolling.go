@@ -1,13 +1,13 @@
 package goldstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 )
 
@@ -153,20 +153,21 @@ func (t *rolling) fold(ctx context.Context, tx pgx.Tx) error {
 // rollingDay is a due day whose rows are being read.
 type rollingDay struct {
 	*dueDay
-	spread *gold.Spread
-	pieces []gold.Stored
-	own    int   // rows of the day
-	epoch  int64 // greatest of them
+	catalog *catalog.Catalog
+	spread  *gold.Spread
+	pieces  []gold.Stored
+	own     int   // rows of the day
+	epoch   int64 // greatest of them
 }
 
 // open begins a due day.
 func (t *rolling) open(n int) *rollingDay {
-	d := &rollingDay{dueDay: &t.due[n], pieces: t.pieces[:0]}
+	d := &rollingDay{dueDay: &t.due[n], catalog: t.roller.catalog, pieces: t.pieces[:0]}
 	d.spread = gold.NewSpread(d.metric, gold.Windows{}, d.day, d.day+int64(gold.DaySpan), func(p *gold.Stored) error {
 		d.pieces = append(d.pieces, *p)
 		return nil
 	})
-	d.spread.SetHistory(t.roller.catalog.History())
+	d.spread.SetHistory(d.catalog.History())
 	return d
 }
 
@@ -175,6 +176,9 @@ func (d *rollingDay) add(row *spreadRow) error {
 	if row.Start >= d.day {
 		d.own++
 		d.epoch = max(d.epoch, row.epoch)
+	}
+	if err := knowsEpochs(d.catalog, row.versions); err != nil {
+		return fmt.Errorf("row of series %d at %s: %w", d.series, timestamp(row.Start), err)
 	}
 	return d.spread.Add(&row.Stored, row.versions)
 }
@@ -216,10 +220,10 @@ func (t *rolling) write(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, deleteParents, days, ids, from, to); err != nil {
 		return fmt.Errorf("delete the parents of %d days: %w", len(days), err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(t.hours), copyHours); err != nil {
+	if err := copyIn(ctx, tx.Conn(), t.hours, copyHours); err != nil {
 		return fmt.Errorf("write the hours of %d days: %w", len(days), err)
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(t.days), copyDays); err != nil {
+	if err := copyIn(ctx, tx.Conn(), t.days, copyDays); err != nil {
 		return fmt.Errorf("write %d days: %w", len(days), err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package goldstore
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -105,7 +104,7 @@ func (t *transaction) writeParts(ctx context.Context, tx pgx.Tx) error {
 	if added == 0 {
 		return nil
 	}
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(*b), copyParts); err != nil {
+	if err := copyIn(ctx, tx.Conn(), *b, copyParts); err != nil {
 		return fmt.Errorf("write %d parts of rows: %w", added, err)
 	}
 	return nil

@@ -1,7 +1,6 @@
 package goldstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -79,6 +78,8 @@ func prepareStaging(ctx context.Context, conn *pgx.Conn) error {
 	if conn.PgConn().CustomData()[stagingMark] != nil {
 		return nil
 	}
+	ctx, cancel := within(ctx, conn)
+	defer cancel()
 	if _, err := conn.PgConn().Exec(ctx, createStaging).ReadAll(); err != nil {
 		return fmt.Errorf("make the staging table: %w", missingTable(err))
 	}
@@ -116,7 +117,7 @@ func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, items []*item) (unwritte
 		w.buffer.stagedRow(it.after)
 	}
 	w.buffer.end()
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(w.buffer), copyStaging); err != nil {
+	if err := copyIn(ctx, tx.Conn(), w.buffer, copyStaging); err != nil {
 		return nil, fmt.Errorf("stage %d rows: %w", len(items), err)
 	}
 	rows, err := tx.Query(ctx, upsertBase)

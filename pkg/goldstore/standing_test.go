@@ -1,11 +1,14 @@
 package goldstore
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/reading"
 )
@@ -59,6 +62,46 @@ func TestStanding(t *testing.T) {
 					t.Errorf("computed again: %+v", again)
 				}
 			})
+		}
+	})
+
+	// A row may hold judgements of an epoch that its writer does not know yet, and
+	// that changes no parameter: the row does not name it.
+	t.Run("KnowsWhenEveryJudgementCameIntoForce", func(t *testing.T) {
+		t.Parallel()
+		document := func(limit int) []byte {
+			return fmt.Appendf(nil, "units: {V: {dimension: voltage}}\nmetrics: {volt: {kind: gauge, unit: V, max: %d}}", limit)
+		}
+		first, err := catalog.Epochs{}.Append(timestamp(sunday), document(250))
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := first.Append(timestamp(sunday+int64(48*time.Hour)), document(300))
+		if err != nil {
+			t.Fatal(err)
+		}
+		early, late := first.Newest(), second.Newest()
+		volt := reading.Series{EntityID: "e", Metric: "volt", Unit: "V"}
+		judgedLate := version(0, 260, 1)
+		judgedLate.Epoch = late.Metric(volt).Judged
+		both := []Flush{
+			{Groups: groups(late, volt, judgedLate)},
+			{Groups: groups(early, volt, version(time.Second, 230, 2))},
+		}
+		want := open(t)
+		flush(t, want.NewWriter(0, early, WriterConfig{}), both[1])
+		flush(t, want.NewWriter(0, late, WriterConfig{}), both[0])
+
+		got := open(t)
+		flush(t, got.NewWriter(0, late, WriterConfig{}), both[0])
+		behind := got.NewWriter(0, early, WriterConfig{})
+		if _, err := behind.Flush(t.Context(), both[1]); !errors.Is(err, ErrCatalogBehind) {
+			t.Errorf("a writer that knows the first epoch only: %v", err)
+		}
+		behind.SetCatalog(late)
+		flush(t, behind, both[1])
+		if diff := cmp.Diff(content(t, want), content(t, got)); diff != "" {
+			t.Errorf("-early first +late first:\n%s", diff)
 		}
 	})
 

@@ -44,6 +44,7 @@ type Writer struct {
 	cache      *cache
 	generation int64                    // of the partition when the cache began
 	series     map[reading.Series]int64 // known to be stored
+	windows    map[string]time.Duration // of metrics; known to be stored
 	marks      marks                    // known to be stored
 	reaches    map[int64]int64          // of series by id, ns; as far is known to be stored
 	buffer     copyBuffer
@@ -57,7 +58,8 @@ func (s *Store) NewWriter(partition uint32, c *catalog.Catalog, wc WriterConfig)
 	}
 	return &Writer{
 		store: s, catalog: c, partition: partition,
-		cache: newCache(budget), series: make(map[reading.Series]int64), marks: newMarks(), reaches: make(map[int64]int64),
+		cache: newCache(budget), series: make(map[reading.Series]int64), windows: make(map[string]time.Duration),
+		marks: newMarks(), reaches: make(map[int64]int64),
 	}
 }
 
@@ -74,9 +76,10 @@ func (w *Writer) CacheBytes() int64 { return w.cache.used }
 // Flush merges the groups into their rows in one transaction and moves the
 // position. It returns ErrPositionMoved when the position is not at Move.From,
 // *CollisionError when a series' id is taken, ErrCatalogBehind when a row that
-// it would change, or the partition, follows a later epoch. After any error nothing of the flush
-// is stored, but for a connection lost during commit, after which LoadPosition
-// tells.
+// it would change, a version in it, or the partition follows a later epoch, and
+// ErrOtherWindow when a metric has rows of another width. After any error nothing of
+// the flush is stored, but for a connection lost during commit, after which
+// LoadPosition tells.
 func (w *Writer) Flush(ctx context.Context, f Flush) (Result, error) {
 	if err := f.check(); err != nil {
 		return Result{}, err
@@ -121,6 +124,7 @@ type transaction struct {
 	starts  []int64
 	items   []item // one a group, in its order
 	added   map[reading.Series]int64
+	windows map[string]time.Duration // of metrics that the writer did not know
 	marked  []seriesDay
 	reaches map[int64]int64
 }
@@ -261,12 +265,21 @@ func (t *transaction) begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, out
 	return tx, outboxID, nil
 }
 
-// prepare finds the series' ids, stores those that are new and makes the items.
+// prepare checks the rows' widths, finds the series' ids, stores what of both is
+// new and makes the items.
 func (t *transaction) prepare(ctx context.Context, tx pgx.Tx) error {
 	w := t.writer
 	if len(w.series) > maxKnownSeries {
 		clear(w.series)
+		clear(w.windows)
 		clear(w.reaches)
+	}
+	var err error
+	if t.windows, err = windowsOf(t.flush.Groups, w.windows); err != nil {
+		return err
+	}
+	if err := setWindows(ctx, tx, t.windows); err != nil {
+		return err
 	}
 	t.items = make([]item, len(t.flush.Groups))
 	t.added = make(map[reading.Series]int64)
@@ -294,6 +307,7 @@ func (t *transaction) prepare(ctx context.Context, tx pgx.Tx) error {
 // remember takes over what was committed into the writer's memory.
 func (t *transaction) remember() {
 	maps.Copy(t.writer.series, t.added)
+	maps.Copy(t.writer.windows, t.windows)
 	t.writer.marks.add(t.marked)
 	maps.Copy(t.writer.reaches, t.reaches)
 	for i := range t.items {
@@ -304,10 +318,11 @@ func (t *transaction) remember() {
 }
 
 // forget drops the rows that the flush touched, of which nobody knows what
-// became, and all rows when another owner is at work. Marks and reaches go too:
-// after a failover they may never have been stored.
+// became, and all rows when another owner is at work. Windows, marks and reaches go
+// too: after a failover they may never have been stored.
 func (t *transaction) forget(err error) {
 	t.writer.marks = newMarks()
+	clear(t.writer.windows)
 	clear(t.writer.reaches)
 	if errors.Is(err, ErrPositionMoved) {
 		t.writer.cache.clear()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -213,6 +214,33 @@ func TestCatalog(t *testing.T) {
 			t.Fatalf("(-want +got):\n%s", diff)
 		}
 	})
+	// What comes in behind the markers, while applying is stopped, is not judged again
+	// when it is taken up: no version differs, whether it counts or not.
+	t.Run("JudgesTheSameAgainWhenItWasStopped", func(t *testing.T) {
+		t.Parallel()
+		later := siteReadings(siteStart.Add(time.Hour), 6)
+		values := func(stop bool) []string {
+			p := embedded(t)
+			p.apply(t, site)
+			js := p.jetStream(t)
+			publishReadings(t, js, readings)
+			p.await(t, "gold to catch up", caughtUp)
+			if stop {
+				p.applyStopped(t, js, mended, 2) // what stands in bronze is judged again
+			} else {
+				p.apply(t, mended)
+			}
+			publishReadings(t, js, later)
+			p.await(t, "gold to catch up", caughtUp)
+			sent := silverEnd(t, js)
+			p.apply(t, mended)
+			if end := silverEnd(t, js); end != sent {
+				t.Errorf("taken up again, it sent messages %d to %d", sent+1, end)
+			}
+			return p.rows(t, "gold.values")
+		}
+		sameRows(t, "values", values(false), values(true))
+	})
 	t.Run("RefusesWhatIsWrong", func(t *testing.T) {
 		t.Parallel()
 		p := embedded(t)
@@ -263,7 +291,17 @@ func (p *platform) applyStopped(t *testing.T, js jetstream.JetStream, document s
 			}
 		},
 	}, []byte(document))
-	if err == nil {
-		t.Log("all was applied before it could be stopped")
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("applying was not stopped: %v", err)
 	}
+}
+
+// silverEnd returns the last sequence of SILVER.
+func silverEnd(t *testing.T, js jetstream.JetStream) uint64 {
+	t.Helper()
+	silver, err := broker.Stream(t.Context(), js, broker.StreamSilver)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return silver.LastSequence
 }

@@ -81,6 +81,7 @@ type worker struct {
 	partition int
 	catalog   *catalog.Catalog // newest epoch, which the collector and the writer have
 	reader    *broker.Reader
+	openings  uint64 // of the reader that the position was verified for
 	position  goldstore.Position
 	collector *gold.Collector
 	writer    *goldstore.Writer
@@ -96,7 +97,7 @@ func (a *worker) run(ctx context.Context) error {
 	if err != nil {
 		return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
 	}
-	a.reader, a.position = reader, position
+	a.reader, a.openings, a.position = reader, reader.Openings(), position
 	defer a.reader.Close()
 	a.Report(a.name, nil)
 	for {
@@ -104,7 +105,9 @@ func (a *worker) run(ctx context.Context) error {
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
 		}
-		err = a.mergeUnderNewest(work, batch)
+		if err = a.recheck(ctx); err == nil {
+			err = a.mergeUnderNewest(work, batch)
+		}
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
@@ -112,19 +115,41 @@ func (a *worker) run(ctx context.Context) error {
 	}
 }
 
+// recheck verifies the position again when the reader had to open again: the
+// broker may have come back without the tail of the quarantine.
+func (a *worker) recheck(ctx context.Context) error {
+	openings := a.reader.Openings()
+	if openings == a.openings {
+		return nil
+	}
+	at, reason, err := verify(ctx, a.Deps, a.position)
+	if err == nil && reason != "" {
+		err = fmt.Errorf("the position does not fit any more: %s", reason)
+	}
+	if err == nil {
+		a.position.Refused, a.openings = refusedOf(&at.Outputs[0]), openings
+	}
+	return err
+}
+
 // mergeUnderNewest takes one batch into gold under the newest epoch known when
 // it begins or, if that is later, one that a message or gold itself is ahead by.
+// Where the newest says another base window than a metric has, it waits for one that
+// does not.
 func (a *worker) mergeUnderNewest(ctx context.Context, batch *broker.Batch) error {
-	for needed := uint64(0); ; needed = a.catalog.Epoch() + 1 {
-		if err := a.follow(ctx, needed); err != nil {
-			return err
+	otherWindow := func(err error) bool { return errors.Is(err, goldstore.ErrOtherWindow) }
+	return a.retry(ctx, a.name, otherWindow, func() error {
+		for needed := uint64(0); ; needed = a.catalog.Epoch() + 1 {
+			if err := a.follow(ctx, needed); err != nil {
+				return err
+			}
+			err := a.merge(ctx, batch)
+			if !errors.Is(err, goldstore.ErrCatalogBehind) {
+				return err
+			}
+			a.Logger.InfoContext(ctx, "gold is at a later catalogue epoch", "have", a.catalog.Epoch(), "error", err)
 		}
-		err := a.merge(ctx, batch)
-		if !errors.Is(err, goldstore.ErrCatalogBehind) {
-			return err
-		}
-		a.Logger.InfoContext(ctx, "gold is at a later catalogue epoch", "have", a.catalog.Epoch(), "error", err)
-	}
+	})
 }
 
 // follow goes on under the newest epoch, which is that one at least.
@@ -151,18 +176,18 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	if err := a.quarantine(ctx); err != nil {
 		return err
 	}
+	received := batch.Messages[len(batch.Messages)-1].Received
 	result, err := a.flush(ctx, goldstore.Flush{
 		Move: &goldstore.PositionMove{
 			Stage: Stage, Partition: uint32(a.partition), Stream: a.position.Stream, Created: a.position.Created,
-			From: a.position.Sequence, To: batch.Last, Received: batch.Messages[len(batch.Messages)-1].Received,
-			Counts: counts,
+			From: a.position.Sequence, To: batch.Last, Received: received, Refused: a.position.Refused, Counts: counts,
 		},
 		Groups: a.collector.Take(), Cause: gold.CauseStream, Feed: a.feed,
 	})
 	if err != nil {
 		return err
 	}
-	a.position.Sequence = batch.Last
+	a.position.Sequence, a.position.Received = batch.Last, received
 	a.relay.wake()
 	a.Logger.DebugContext(ctx, "batch merged", "messages", len(batch.Messages), "bytes", batch.Bytes,
 		"position", batch.Last, "readings", counts.In, "duplicates", result.Duplicates,
@@ -197,14 +222,18 @@ func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, er
 	return counts, nil
 }
 
-// quarantine stores what could not be decoded before the position passes it.
+// quarantine stores what is refused before the position passes it, which then rests
+// on that.
 func (a *worker) quarantine(ctx context.Context) error {
 	messages, err := a.refused.Messages()
 	if err != nil || len(messages) == 0 {
 		return err
 	}
 	return a.retry(ctx, a.name, broker.IsRetryable, func() error {
-		_, err := a.Publisher.PublishAll(ctx, messages)
+		acks, err := a.Publisher.PublishAll(ctx, messages)
+		end := quarantineEnd(a.position.Refused)
+		end.RestOn(messages, acks)
+		a.position.Refused = refusedOf(end)
 		return err
 	})
 }

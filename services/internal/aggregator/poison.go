@@ -10,12 +10,12 @@ import (
 	"github.com/energy-platform/energy/pkg/wire"
 )
 
-// flush stores a batch. A batch that fails for its own sake is bisected until
-// the rows that cannot be stored are found; their readings go to quarantine, and
-// the position moves on.
+// flush stores a batch. A batch that fails for what its rows hold is bisected until
+// those that cannot be stored are found; their readings go to quarantine, and the
+// position moves on.
 func (a *worker) flush(ctx context.Context, f goldstore.Flush) (result goldstore.Result, err error) {
 	result, err = a.tryFlush(ctx, f)
-	if err == nil || !poisonous(ctx, err) {
+	if !goldstore.IsRowFault(err) {
 		return result, err
 	}
 	a.Logger.ErrorContext(ctx, "batch cannot be stored and is bisected", "error", err)
@@ -27,24 +27,25 @@ func (a *worker) flush(ctx context.Context, f goldstore.Flush) (result goldstore
 		return result, err
 	}
 	f.Groups = nil // all that can be stored is
+	f.Move.Refused = a.position.Refused
 	f.Move.Counts.Out -= refused
 	f.Move.Counts.Quarantined += refused
 	return a.tryFlush(ctx, f)
 }
 
+// tryFlush retries whatever is not known to be lasting: an operator can mend it,
+// and until then nothing is given up.
 func (a *worker) tryFlush(ctx context.Context, f goldstore.Flush) (result goldstore.Result, err error) {
-	err = a.retry(ctx, a.name, goldstore.IsRetryable, func() (err error) {
+	retryable := func(err error) bool {
+		return ctx.Err() == nil && !goldstore.IsRowFault(err) &&
+			!errors.Is(err, goldstore.ErrPositionMoved) && !errors.Is(err, goldstore.ErrCatalogBehind) &&
+			!errors.Is(err, goldstore.ErrOtherWindow)
+	}
+	err = a.retry(ctx, a.name, retryable, func() (err error) {
 		result, err = a.writer.Flush(ctx, f)
 		return err
 	})
 	return result, err
-}
-
-// poisonous reports whether the rows themselves are what is wrong.
-func poisonous(ctx context.Context, err error) bool {
-	return ctx.Err() == nil && !goldstore.IsRetryable(err) &&
-		!errors.Is(err, goldstore.ErrPositionMoved) && !errors.Is(err, goldstore.ErrCatalogBehind) &&
-		!errors.Is(err, goldstore.ErrContended) && !errors.Is(err, goldstore.ErrNotMigrated)
 }
 
 // isolate stores groups without moving the position, and refuses those that
@@ -58,7 +59,7 @@ func (a *worker) isolate(ctx context.Context, f goldstore.Flush, groups []gold.G
 	switch {
 	case err == nil:
 		return 0, nil
-	case !poisonous(ctx, err):
+	case !goldstore.IsRowFault(err):
 		return 0, err
 	case len(groups) == 1:
 		return a.refuse(&groups[0], err), nil

@@ -2,7 +2,6 @@ package aggregator
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -17,7 +16,7 @@ type source struct {
 }
 
 // open returns a reader behind the stored position. A position that does not
-// fit the stream any more is put to the stream's beginning first.
+// fit the streams any more is put to the input's beginning first.
 func open(
 	ctx context.Context, d Deps, s source, log *slog.Logger,
 ) (*broker.Reader, goldstore.Position, error) {
@@ -25,24 +24,27 @@ func open(
 	if err != nil {
 		return nil, stored, err
 	}
-	beginning, _, err := broker.Verify(ctx, d.JetStream, broker.Position{Stream: s.stream})
+	kept := stored
+	if kept.Stream != s.stream {
+		kept = goldstore.Position{Stream: s.stream}
+	}
+	at, reason, err := verify(ctx, d, kept)
 	if err != nil {
 		return nil, stored, err
 	}
-	if reason, err := misfit(ctx, d, stored, beginning); err != nil {
-		return nil, stored, err
-	} else if reason != "" {
+	if reason != "" || stored.Stream != s.stream {
 		if stored.Stream != "" {
-			log.WarnContext(ctx, "position rewound", "reason", reason, "from", stored.Sequence, "to", beginning.Sequence)
+			log.WarnContext(ctx, "position rewound", "reason", reason, "from", stored.Sequence, "to", at.Sequence)
 		}
-		stored, err = d.Store.ResetPosition(ctx, stored, s.stream, beginning.Created, beginning.Sequence)
+		stored, err = d.Store.ResetPosition(ctx, stored, s.stream, at.Created, at.Sequence)
 		if err != nil {
 			return nil, stored, err
 		}
 	}
+	stored.Refused = refusedOf(&at.Outputs[0])
 	reader, err := broker.OpenReader(ctx, d.JetStream, broker.ReaderConfig{
 		Stream: s.stream, FilterSubject: s.subject, From: stored.Sequence,
-		Created: beginning.Created, Received: stored.Received, Budget: d.Budget, Logger: log,
+		Created: at.Created, Received: stored.Received, Budget: d.Budget, Logger: log,
 	})
 	if err != nil {
 		return nil, stored, err
@@ -51,16 +53,28 @@ func open(
 	return reader, stored, nil
 }
 
-// misfit says why a stored position cannot be kept, "" when it can.
-func misfit(
-	ctx context.Context, d Deps, stored goldstore.Position, beginning broker.Position,
-) (reason string, err error) {
-	if !stored.ReadsFrom(beginning.Stream, beginning.Created) {
-		reason = fmt.Sprintf("stream %s was created at %s, the position is for another", beginning.Stream, beginning.Created)
-		return reason, nil
+// verify checks a stored position against its streams; see broker.Verify.
+func verify(ctx context.Context, d Deps, p goldstore.Position) (at broker.Position, reason string, err error) {
+	at = broker.Position{
+		Stream: p.Stream, Created: p.Created, Sequence: p.Sequence, Received: p.Received,
+		Outputs: []broker.Output{*quarantineEnd(p.Refused)},
 	}
-	_, reason, err = broker.Verify(ctx, d.JetStream, broker.Position{
-		Stream: stored.Stream, Created: beginning.Created, Sequence: stored.Sequence, Received: stored.Received,
-	})
-	return reason, err
+	input, err := broker.Stream(ctx, d.JetStream, p.Stream)
+	if err != nil {
+		return at, "", err
+	}
+	if p.ReadsFrom(p.Stream, input.Created) {
+		at.Created = input.Created // with all its digits
+	}
+	return broker.Verify(ctx, d.JetStream, at)
+}
+
+// quarantineEnd returns what a position rests on in QUARANTINE, refusedOf as it is
+// stored.
+func quarantineEnd(r goldstore.Refused) *broker.Output {
+	return &broker.Output{Stream: broker.StreamQuarantine, Created: r.Created, Sequence: r.Sequence, Sum: r.Sum}
+}
+
+func refusedOf(o *broker.Output) goldstore.Refused {
+	return goldstore.Refused{Created: o.Created, Sequence: o.Sequence, Sum: o.Sum}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,12 +12,20 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/wire"
 )
 
 func TestMain(m *testing.M) { os.Exit(pgtest.Run(m)) }
 
+// testDeps is the deps of a test and its database.
+type testDeps struct {
+	Deps
+	url string
+}
+
 // deps returns a broker with streams and a store with a schema.
-func deps(t *testing.T) Deps {
+func deps(t *testing.T) testDeps {
 	t.Helper()
 	js, err := broker.JetStream(natstest.Connect(t, natstest.Server(t)))
 	if err != nil {
@@ -34,7 +43,7 @@ func deps(t *testing.T) Deps {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler)}
+	return testDeps{Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler)}, url}
 }
 
 // TestPositionsRecogniseALostTail moves a position to a message, after which the
@@ -87,7 +96,7 @@ func TestPositionsRecogniseALostTail(t *testing.T) {
 				t.Fatal(err)
 			}
 			from := source{broker.StreamSilver, broker.SilverSubject(0), Stage, tt.partition}
-			reader, position, err := open(t.Context(), d, from, d.Logger)
+			reader, position, err := open(t.Context(), d.Deps, from, d.Logger)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,5 +106,62 @@ func TestPositionsRecogniseALostTail(t *testing.T) {
 				t.Errorf("goes on after %d with message %d: %v", position.Sequence, m.Sequence, err)
 			}
 		})
+	}
+}
+
+// TestPositionsRecogniseALostQuarantine moves a position over a reading that is
+// refused, of which the broker then loses the refusal: it comes again (invariant 4).
+func TestPositionsRecogniseALostQuarantine(t *testing.T) {
+	t.Parallel()
+	d := deps(t)
+	d.Report = func(string, error) {}
+	a, f := flusher(t, d.Deps)
+	silver, err := d.JetStream.Publish(t.Context(), broker.SilverSubject(0), []byte("not to be decoded"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := source{broker.StreamSilver, broker.SilverSubject(0), Stage, 0}
+	begin := func() *broker.Reader {
+		t.Helper()
+		reader, position, err := open(t.Context(), d.Deps, from, d.Logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(reader.Close)
+		a.position = position
+		return reader
+	}
+	begin()
+	a.refused.Add(reading.Undecodable, 0, wire.Refusal{Detail: "it is not"})
+	if err := a.quarantine(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.Groups, f.Move.Created, f.Move.To = nil, a.position.Created, silver.Sequence
+	f.Move.Refused = a.position.Refused
+	if _, err := a.flush(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	begin()
+	if a.position.Sequence != silver.Sequence || a.position.Refused.Sequence != 1 {
+		t.Fatalf("position %+v", a.position)
+	}
+	if err := d.JetStream.DeleteStream(t.Context(), broker.StreamQuarantine); err != nil {
+		t.Fatal(err)
+	}
+	if err := broker.Provision(t.Context(), d.JetStream, broker.DefaultTopology()); err != nil {
+		t.Fatal(err)
+	}
+
+	// A worker that is at work sees it once its reader opens again.
+	if a.reader, err = broker.OpenReader(t.Context(), d.JetStream, broker.ReaderConfig{Stream: from.stream}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.reader.Close)
+	if err := a.recheck(t.Context()); err == nil || !strings.Contains(err.Error(), "QUARANTINE was recreated") {
+		t.Errorf("at work: %v", err)
+	}
+	m, err := begin().Next(t.Context())
+	if err != nil || a.position.Sequence != 0 || m.Sequence != silver.Sequence {
+		t.Errorf("goes on after %d with message %d: %v", a.position.Sequence, m.Sequence, err)
 	}
 }

@@ -31,8 +31,9 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(ingest.Stage, shard),
-				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard), OutStream: broker.StreamBronze,
-				Limits: limits(s), Grace: p.common.Grace,
+				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard),
+				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
+				Limits:     limits(s), Grace: p.common.Grace,
 				Process: func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) },
 			})
 		})
@@ -46,8 +47,9 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(cleaner.Stage, partition),
-				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), OutStream: broker.StreamSilver,
-				Limits: limits(s), Grace: p.common.Grace,
+				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
+				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
+				Limits:     limits(s), Grace: p.common.Grace,
 				Process: cleaner.New(partition, p.epochs).Clean,
 			})
 		})

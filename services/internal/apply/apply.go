@@ -6,7 +6,7 @@
 //
 //  1. The document becomes the next epoch, if it differs from the newest.
 //  2. A marker in each partition of BRONZE makes all that follows be judged under
-//     it. What stands before is judged again up to the marker, if the epoch
+//     it. What stands before is judged again up to the first marker, if the epoch
 //     changes how readings of any metric are judged.
 //  3. gold-aggregator takes in these judgements, and computes rows anew whose
 //     metric has other parameters; this is waited for.
@@ -21,14 +21,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/goldstore"
-	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
@@ -143,10 +141,7 @@ func (a *application) epoch(ctx context.Context, document []byte) error {
 		if wanted.Newest().Hash() == all.Newest().Hash() {
 			return nil
 		}
-		if err := a.checkWindows(ctx, all.Newest(), wanted.Newest()); err != nil {
-			return err
-		}
-		err = a.store.Add(ctx, wanted.Len(), document)
+		err = a.add(ctx, all.Newest(), wanted.Newest())
 		if err != nil && !errors.Is(err, broker.ErrEpochExists) {
 			return err
 		}
@@ -157,32 +152,29 @@ func (a *application) epoch(ctx context.Context, document []byte) error {
 	}
 }
 
-// checkWindows refuses another base window for a metric that has rows.
-func (a *application) checkWindows(ctx context.Context, newest, wanted *catalog.Catalog) error {
+// add puts an epoch into force. One that changes base windows is put while nothing
+// can be stored, so that none of these metrics gets its first row meanwhile, and
+// not at all if one has rows.
+func (a *application) add(ctx context.Context, newest, wanted *catalog.Catalog) error {
+	add := func() error { return a.store.Add(ctx, wanted.Epoch(), []byte(wanted.Document())) }
 	names := wanted.Rewindowed(newest)
 	if len(names) == 0 {
-		return nil
+		return add()
 	}
-	taken := make(map[string]bool)
-	err := a.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
-		series, err := tx.Series(ctx, goldstore.Selector{Metrics: names})
-		for _, s := range series {
-			taken[s.Metric] = true
+	change := func(stored map[string]time.Duration) error {
+		var faults []error
+		for _, name := range names {
+			if window, ok := stored[name]; ok && window != wanted.Window(name) {
+				faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
+					"leave the window, or declare another metric: %w", name, window, wanted.Window(name), ErrRewindow))
+			}
 		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	var faults []error
-	for _, name := range names {
-		if taken[name] {
-			faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
-				"leave the window, or declare another metric: %w", name,
-				newest.Window(name), wanted.Window(name), ErrRewindow))
+		if len(faults) > 0 {
+			return errors.Join(faults...)
 		}
+		return add()
 	}
-	return errors.Join(faults...)
+	return a.Store.Rewindow(ctx, a.topology.Partitions, wanted.Epoch(), names, change)
 }
 
 // bring brings what is stored from the applied epoch to the newest.
@@ -208,7 +200,7 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
 		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
 	}
-	marks, err := a.mark(ctx, epoch.Epoch())
+	marks, err := a.marks(ctx, epoch.Epoch())
 	if err != nil {
 		return err
 	}
@@ -227,28 +219,6 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 		return err
 	}
 	return a.count(ctx)
-}
-
-// mark puts the epoch's marker into each partition of BRONZE and returns its
-// sequences.
-func (a *application) mark(ctx context.Context, epoch uint64) ([]uint64, error) {
-	data, err := wire.EpochMarker(epoch)
-	if err != nil {
-		return nil, err
-	}
-	messages := make([]*nats.Msg, a.topology.Partitions)
-	for p := range messages {
-		messages[p] = &nats.Msg{Subject: broker.BronzeSubject(p), Data: data}
-	}
-	sequences := make([]uint64, len(messages))
-	err = new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
-		acks, err := a.stages.Publisher.PublishAll(ctx, messages)
-		for p := range acks {
-			sequences[p] = acks[p].Sequence
-		}
-		return err
-	})
-	return sequences, err
 }
 
 // count adds up what was judged again.

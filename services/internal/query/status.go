@@ -30,7 +30,7 @@ type Pipeline struct {
 func (s *Server) GetPipelineStatus(
 	ctx context.Context, _ *energyv1.GetPipelineStatusRequest,
 ) (*energyv1.GetPipelineStatusResponse, error) {
-	out, err := s.status(ctx)
+	out, err := bounded(ctx, s.timeout, s.status)
 	if err != nil {
 		return nil, statusOf(err)
 	}

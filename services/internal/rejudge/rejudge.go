@@ -38,8 +38,9 @@ type Job struct {
 func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) error {
 	return stage.Run(ctx, d, stage.Config{
 		Key:    Key(j.Epochs.Len(), partition),
-		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), OutStream: broker.StreamSilver,
-		Limits: j.Limits, Until: until,
+		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
+		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
+		Limits:     j.Limits, Until: until,
 		Process: cleaner.NewRejudger(partition, j.Epochs, j.Selected).Rejudge,
 	})
 }

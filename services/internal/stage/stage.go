@@ -8,9 +8,11 @@
 package stage
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,11 +35,12 @@ type Output struct {
 type Config struct {
 	// Key names the position, such as "silver.3".
 	Key string
-	// Stream and Subject are read; OutStream is where most output goes, and the
-	// position rests on its end.
-	Stream, Subject, OutStream string
-	Limits                     broker.BatchLimits
-	Grace                      time.Duration
+	// Stream and Subject are read.
+	Stream, Subject string
+	// OutStreams is where output goes: the position rests on the end of each.
+	OutStreams []string
+	Limits     broker.BatchLimits
+	Grace      time.Duration
 	// Process turns messages into output, the same whenever it is asked. What
 	// cannot be understood goes to quarantine; an error means that the stage itself
 	// is broken, or that ctx ended.
@@ -58,9 +61,9 @@ type Deps struct {
 }
 
 // Run runs a stage until ctx ends, then finishes the batch in hand within the
-// grace period; with Until it runs no further than that. It returns an error when it cannot go on from its position:
-// another owner moved it, or a stream was made anew. Starting it again mends
-// both.
+// grace period; with Until it runs no further than that. It returns an error when
+// it cannot go on from its position: another owner moved it, or a stream was made
+// anew. Starting it again mends both.
 func Run(ctx context.Context, d Deps, c Config) error {
 	s := &runner{Deps: d, Config: c}
 	s.Logger = d.Logger.With("stage", c.Key)
@@ -76,15 +79,30 @@ func Run(ctx context.Context, d Deps, c Config) error {
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
 		}
-		if err = s.recheck(ctx); err == nil {
-			err = s.pass(work, batch)
+		messages := c.within(batch.Messages)
+		if err = s.recheck(ctx); err == nil && len(messages) > 0 {
+			err = s.pass(work, messages)
 		}
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", c.Key, err))
 		}
+		if len(messages) < len(batch.Messages) {
+			return nil // behind Until, whether or not there still is a message at it
+		}
 	}
 	return nil
+}
+
+// within returns the messages up to Until: what a batch has behind it is not read.
+func (c *Config) within(messages []broker.Message) []broker.Message {
+	if c.Until == 0 {
+		return messages
+	}
+	n, _ := slices.BinarySearchFunc(messages, c.Until+1, func(m broker.Message, sequence uint64) int {
+		return cmp.Compare(m.Sequence, sequence)
+	})
+	return messages[:n]
 }
 
 // runner is one stage at work.
@@ -105,9 +123,9 @@ func (s *runner) start(ctx context.Context) error {
 		return fmt.Errorf("load position of stage %s: %w", s.Key, err)
 	}
 	if stored.Stream == "" {
-		stored.Stream, stored.OutStream = s.Stream, s.OutStream
+		stored.Stream = s.Stream
 	}
-	position, reason, err := broker.Verify(ctx, s.JetStream, stored)
+	position, reason, err := broker.Verify(ctx, s.JetStream, stored.Onto(s.OutStreams...))
 	if err != nil {
 		return fmt.Errorf("verify position of stage %s: %w", s.Key, err)
 	}
@@ -134,31 +152,32 @@ func (s *runner) recheck(ctx context.Context) error {
 	if openings == s.openings {
 		return nil
 	}
-	_, reason, err := broker.Verify(ctx, s.JetStream, s.position)
+	position, reason, err := broker.Verify(ctx, s.JetStream, s.position)
 	if err == nil && reason != "" {
 		err = fmt.Errorf("the position does not fit any more: %s", reason)
 	}
 	if err == nil {
-		s.openings = openings
+		s.position, s.openings = position, openings
 	}
 	return err
 }
 
-// pass takes one batch through the stage.
-func (s *runner) pass(ctx context.Context, batch *broker.Batch) error {
+// pass takes the messages of one batch through the stage.
+func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 	began := time.Now()
-	out, err := s.Process(ctx, batch.Messages)
+	first, last := &messages[0], &messages[len(messages)-1]
+	out, err := s.Process(ctx, messages)
 	if err != nil {
-		return fmt.Errorf("messages %d to %d: %w", batch.First, batch.Last, err)
+		return fmt.Errorf("messages %d to %d: %w", first.Sequence, last.Sequence, err)
 	}
 	if err := s.publish(ctx, out.Messages); err != nil {
 		return err
 	}
-	if err := s.move(ctx, &batch.Messages[len(batch.Messages)-1], out.Counts); err != nil {
+	if err := s.move(ctx, last, out.Counts); err != nil {
 		return err
 	}
-	s.Logger.DebugContext(ctx, "batch passed", "messages", len(batch.Messages), "bytes", batch.Bytes,
-		"position", batch.Last, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
+	s.Logger.DebugContext(ctx, "batch passed", "messages", len(messages),
+		"position", last.Sequence, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
 		"seconds", time.Since(began).Seconds())
 	return nil
 }

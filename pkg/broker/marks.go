@@ -1,0 +1,76 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const marksPrefix = "marks." // of the keys of marks
+
+// ErrMarksMoved says that somebody else stored the marks of the epoch since they
+// were read.
+var ErrMarksMoved = errors.New("the marks of the catalogue epoch were stored by another")
+
+// Marks is where the markers of an epoch stand in BRONZE. It is kept with the epoch,
+// so that applying it again judges again what the first time would have.
+type Marks struct {
+	Created time.Time `json:"created"` // when the stream was made
+	After   uint64    `json:"after"`   // no marker stands up to here
+	// Sequences are those of the first markers, by partition; empty: not known yet.
+	Sequences []uint64 `json:"sequences,omitempty"`
+}
+
+// In reports whether m is about a stream as it is: it was not made anew, and has not
+// lost a tail in which m lies.
+func (m Marks) In(s StreamStatus) bool {
+	greatest := m.After
+	for _, sequence := range m.Sequences {
+		greatest = max(greatest, sequence)
+	}
+	return m.Created.Equal(s.Created) && greatest <= s.LastSequence
+}
+
+func marksKey(number uint64) string { return marksPrefix + strconv.FormatUint(number, 10) }
+
+// Marks returns the marks of an epoch and their revision, both zero when there are
+// none.
+func (e *Epochs) Marks(ctx context.Context, number uint64) (m Marks, revision uint64, err error) {
+	entry, err := e.kv.Get(ctx, marksKey(number))
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return m, 0, nil
+	}
+	if err == nil {
+		revision, err = entry.Revision(), json.Unmarshal(entry.Value(), &m)
+	}
+	if err != nil {
+		return Marks{}, 0, fmt.Errorf("read the marks of catalogue epoch %d: %w", number, err)
+	}
+	return m, revision, nil
+}
+
+// SetMarks replaces the marks of that revision, 0 meaning that there are none. A
+// lost race is [ErrMarksMoved].
+func (e *Epochs) SetMarks(ctx context.Context, number uint64, m Marks, revision uint64) error {
+	m.Created = m.Created.UTC()
+	value, err := json.Marshal(m)
+	if err == nil {
+		if revision == 0 {
+			_, err = e.kv.Create(ctx, marksKey(number), value)
+		} else {
+			_, err = e.kv.Update(ctx, marksKey(number), value, revision)
+		}
+	}
+	if errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+		err = ErrMarksMoved
+	}
+	if err != nil {
+		return fmt.Errorf("store the marks of catalogue epoch %d: %w", number, err)
+	}
+	return nil
+}

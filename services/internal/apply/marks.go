@@ -1,0 +1,93 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/wire"
+)
+
+// marks returns where the epoch's markers stand: the sequence of the first one in
+// each partition of BRONZE. However often applying is stopped and taken up again
+// they are the same ones, so that what is judged again is the same.
+//
+// Before any is published it is kept behind which sequence they stand. So they are
+// found again also where a run was stopped before it could keep their own.
+func (a *application) marks(ctx context.Context, epoch uint64) ([]uint64, error) {
+	for {
+		bronze, err := broker.Stream(ctx, a.JetStream, broker.StreamBronze)
+		if err != nil {
+			return nil, err
+		}
+		kept, revision, err := a.store.Marks(ctx, epoch)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case !kept.In(bronze):
+			kept = broker.Marks{Created: bronze.Created, After: bronze.LastSequence}
+		case len(kept.Sequences) > 0:
+			return kept.Sequences, nil
+		default:
+			if kept.Sequences, err = a.mark(ctx, epoch, kept); err != nil {
+				return nil, err
+			}
+		}
+		if err := a.store.SetMarks(ctx, epoch, kept, revision); err != nil && !errors.Is(err, broker.ErrMarksMoved) {
+			return nil, err
+		}
+	}
+}
+
+// mark puts a marker into each partition and returns where the first ones are,
+// which may be another run's.
+func (a *application) mark(ctx context.Context, epoch uint64, kept broker.Marks) ([]uint64, error) {
+	data, err := wire.EpochMarker(epoch)
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]*nats.Msg, a.topology.Partitions)
+	for p := range messages {
+		messages[p] = &nats.Msg{Subject: broker.BronzeSubject(p), Data: data}
+	}
+	err = new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
+		_, err := a.stages.Publisher.PublishAll(ctx, messages)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	sequences := make([]uint64, a.topology.Partitions)
+	for p := range sequences {
+		if sequences[p], err = a.firstMarker(ctx, epoch, p, kept); err != nil {
+			return nil, fmt.Errorf("find the marker of epoch %d in partition %d: %w", epoch, p, err)
+		}
+	}
+	return sequences, nil
+}
+
+// firstMarker reads a partition, which has a marker, up to the first one.
+func (a *application) firstMarker(ctx context.Context, epoch uint64, partition int, kept broker.Marks) (uint64, error) {
+	reader, err := broker.OpenReader(ctx, a.JetStream, broker.ReaderConfig{
+		Stream: broker.StreamBronze, FilterSubject: broker.BronzeSubject(partition),
+		From: kept.After, Created: kept.Created, Logger: a.Logger,
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	for {
+		m, err := reader.Next(ctx)
+		if err != nil {
+			return 0, err
+		}
+		// What cannot be decoded is no marker.
+		if batch, err := wire.DecodeBronze(m.Data); err == nil && batch.Epoch() == epoch {
+			return m.Sequence, nil
+		}
+	}
+}
