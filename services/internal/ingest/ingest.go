@@ -112,12 +112,14 @@ func (d *Decoder) reading(r reading.Reading, stamp reading.Stamp) {
 
 // keep puts a whole message into quarantine, in parts, for the faults that have
 // no entries of their own. Their stamps follow each other from the first of
-// these faults on, which no other entry has.
+// these faults on. They are entries of the rule of those faults: a reading there
+// that could be decoded may have an entry of its own under another rule.
 func (d *Decoder) keep(payload []byte, faults int, stamp func(part uint32) reading.Stamp) {
 	parts := (len(payload) + partBytes - 1) / partBytes
 	for i := range parts {
-		d.refuse(reading.Limit, wire.Refusal{
+		d.refuse(reading.Undecodable, wire.Refusal{
 			Stamp: stamp(uint32(i)),
+			Rules: reading.Rules(0).With(reading.Limit),
 			Detail: fmt.Sprintf("part %d of %d of a message of which %d more readings cannot be decoded: send fewer at once",
 				i+1, parts, faults),
 			Payload: payload[i*partBytes : min((i+1)*partBytes, len(payload))],
