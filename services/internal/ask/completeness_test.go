@@ -20,7 +20,8 @@ func TestCompletenessIsWeightedByLength(t *testing.T) {
 	add := func(hours int, received, expected uint64, complete *float64) {
 		end := at.Add(time.Duration(hours) * time.Hour)
 		c.Add(&energyv1.Aggregate{
-			Start: timestamppb.New(at), End: timestamppb.New(end), Received: received, Expected: expected, Completeness: complete,
+			Start: timestamppb.New(at), End: timestamppb.New(end),
+			Received: received, Expected: expected, Completeness: complete,
 		})
 		at = end
 	}
