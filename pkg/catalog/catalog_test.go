@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -107,5 +108,49 @@ metrics:
 	}
 	if _, err := catalog.Parse(1, []byte("metrics: {a: {kind: gauge, unit: kWh, windw: 5m}}")); err == nil {
 		t.Error("an unknown key passes")
+	}
+}
+
+// TestParseRefusesWhatIsNoNumber names each field that YAML lets be infinite or
+// not a number: comparisons with it would all be false, so that a limit that is
+// declared would hold for nothing.
+func TestParseRefusesWhatIsNoNumber(t *testing.T) {
+	t.Parallel()
+	for _, field := range []string{"min", "max", "max_rate", "rollover", "dip_tolerance", "spike"} {
+		for _, value := range []string{".nan", ".inf", "-.inf"} {
+			_, err := catalog.Parse(1, fmt.Appendf(nil,
+				"units: {kWh: {dimension: energy}}\nmetrics:\n  a:\n    kind: register\n    unit: kWh\n    %s: %s\n", field, value))
+			if err == nil || !strings.Contains(err.Error(), "line 6: metric a: "+field) {
+				t.Errorf("%s: %s: %v", field, value, err)
+			}
+		}
+	}
+	for _, value := range []string{".nan", ".inf"} {
+		_, err := catalog.Parse(1, fmt.Appendf(nil, "units: {kWh: {dimension: energy}, Wh: {dimension: energy, den: %s}}", value))
+		if err == nil {
+			t.Errorf("a unit's den %s passes", value)
+		}
+	}
+}
+
+// TestZeroIsNotAbsent takes a duration of zero at its word.
+func TestZeroIsNotAbsent(t *testing.T) {
+	t.Parallel()
+	parse := func(more string) (*catalog.Catalog, error) {
+		return catalog.Parse(1, fmt.Appendf(nil,
+			"units: {V: {dimension: voltage}}\nmetrics:\n  a: {kind: gauge, unit: V%s}\n", more))
+	}
+	for more, want := range map[string]time.Duration{"": time.Hour, ", lateness: 0s": 0, ", lateness: 5m": 5 * time.Minute} {
+		c, err := parse(more)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := c.Metric(reading.Series{EntityID: "e", Metric: "a", Unit: "V"})
+		if m.Lateness != want || m.Window != 15*time.Minute {
+			t.Errorf("%q has lateness %s and window %s, want %s", more, m.Lateness, m.Window, want)
+		}
+	}
+	if _, err := parse(", window: 0s"); err == nil || !strings.Contains(err.Error(), "window 0s must be") {
+		t.Errorf("a base window of nothing: %v", err)
 	}
 }

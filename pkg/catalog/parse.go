@@ -48,24 +48,24 @@ type unitYAML struct {
 }
 
 type metricYAML struct {
-	Description  string        `yaml:"description"`
-	Kind         string        `yaml:"kind"`
-	Integrate    string        `yaml:"integrate"`
-	Label        string        `yaml:"label"`
-	Unit         string        `yaml:"unit"`
-	Length       time.Duration `yaml:"length"`
-	Cadence      time.Duration `yaml:"cadence"`
-	Window       time.Duration `yaml:"window"`
-	MaxGap       time.Duration `yaml:"max_gap"`
-	Lateness     time.Duration `yaml:"lateness"`
-	Min          *float64      `yaml:"min"`
-	Max          *float64      `yaml:"max"`
-	MaxRate      float64       `yaml:"max_rate"`
-	Rollover     float64       `yaml:"rollover"`
-	DipTolerance float64       `yaml:"dip_tolerance"`
-	Reset        string        `yaml:"reset"`
-	Spike        float64       `yaml:"spike"`
-	Stuck        time.Duration `yaml:"stuck"`
+	Description  string         `yaml:"description"`
+	Kind         string         `yaml:"kind"`
+	Integrate    string         `yaml:"integrate"`
+	Label        string         `yaml:"label"`
+	Unit         string         `yaml:"unit"`
+	Length       time.Duration  `yaml:"length"`
+	Cadence      time.Duration  `yaml:"cadence"`
+	Window       *time.Duration `yaml:"window"`
+	MaxGap       time.Duration  `yaml:"max_gap"`
+	Lateness     *time.Duration `yaml:"lateness"`
+	Min          *float64       `yaml:"min"`
+	Max          *float64       `yaml:"max"`
+	MaxRate      float64        `yaml:"max_rate"`
+	Rollover     float64        `yaml:"rollover"`
+	DipTolerance float64        `yaml:"dip_tolerance"`
+	Reset        string         `yaml:"reset"`
+	Spike        float64        `yaml:"spike"`
+	Stuck        time.Duration  `yaml:"stuck"`
 
 	Expectations map[string]expectationYAML `yaml:"expectations"`
 }
@@ -232,6 +232,8 @@ func (m *Metric) check(fault func(field, format string, args ...any)) {
 		value float64
 	}{{"max_rate", m.MaxRate}, {"rollover", m.Rollover}, {"dip_tolerance", m.DipTol}} {
 		switch {
+		case !finite(x.value):
+			fault(x.field, "%s %g must be a finite number", x.field, x.value)
 		case x.value < 0:
 			fault(x.field, "%s %g must not be negative", x.field, x.value)
 		case x.value > 0 && m.Kind != Register:
@@ -241,13 +243,21 @@ func (m *Metric) check(fault func(field, format string, args ...any)) {
 	if m.ResetToZero && m.Kind != Register {
 		fault("reset", "reset is for registers")
 	}
+	for _, limit := range [...]struct {
+		field string
+		value *float64
+	}{{"min", m.Min}, {"max", m.Max}} {
+		if limit.value != nil && !finite(*limit.value) {
+			fault(limit.field, "%s %g must be a finite number: leave it out for no limit", limit.field, *limit.value)
+		}
+	}
 	if m.Min != nil && m.Max != nil && *m.Min > *m.Max {
 		fault("min", "min %g is above max %g", *m.Min, *m.Max)
 	}
 	if m.Kind != Gauge && m.Integrate != NoIntegral {
 		fault("integrate", "integrate is for gauges")
 	}
-	if m.Spike < 0 || m.Spike > 0 && m.Spike < minSpike {
+	if !finite(m.Spike) || m.Spike < 0 || m.Spike > 0 && m.Spike < minSpike {
 		fault("spike", "spike %g must be at least %d robust standard deviations, or 0 for none", m.Spike, minSpike)
 	}
 	if m.Kind == Register && m.Spike > 0 {
@@ -257,6 +267,8 @@ func (m *Metric) check(fault func(field, format string, args ...any)) {
 		fault("stuck", "stuck %s must be from 0s to %s", m.Stuck, maxStuck)
 	}
 }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // energyUnits returns the unit of a metric's energies and of their rate.
 func (c *Catalog) energyUnits(m *Metric, unit Unit) (energy, power string) {
@@ -302,9 +314,9 @@ func choose[T any](fault func(field, format string, args ...any), field, name st
 	*target = value
 }
 
-func orDuration(d, otherwise time.Duration) time.Duration {
-	if d == 0 {
+func orDuration(d *time.Duration, otherwise time.Duration) time.Duration {
+	if d == nil {
 		return otherwise
 	}
-	return d
+	return *d
 }

@@ -27,8 +27,10 @@ type Aggregate struct {
 	Start, End int64 // Unix ns
 	Stats      Partial
 	Expected   uint64 // 0 when the cadence is unknown
-	// Completeness is the share of the window that was received, from 0 to 1;
-	// NaN when the cadence is unknown.
+	// Completeness is the share of the window that was received, from 0 to 1: of
+	// readings that cover spans the time that they cover; of others the readings
+	// received of those expected, where a base window adds no more than are due in
+	// it. NaN when the cadence is unknown, and of others when none is expected.
 	Completeness float64
 	// Peak is the greatest mean power of a whole base window, in the metric's
 	// power unit, and PeakAt its start; NaN when the metric has no energy or
@@ -81,6 +83,7 @@ type Aggregator struct {
 	current Aggregate
 	open    bool
 	cadence time.Duration
+	pace    time.Duration // of the rows of the open window, when readings cover no spans
 	history catalog.History
 	edges   *edges // nil when the metric is not Paired
 	folds   folds
@@ -114,7 +117,7 @@ func (a *Aggregator) Begin(t int64) {
 // rows, for the windows that it lies in and those that come before any row.
 func (a *Aggregator) Expect(s *Summary) {
 	if a.metric.Cadence == 0 && a.metric.Interval() && s.Stats.Count > 0 {
-		a.cadence = s.Cadence
+		a.cadence = s.Pace
 	}
 }
 
@@ -167,6 +170,9 @@ func (a *Aggregator) AddCut(row *Stored, versions []Version) error {
 // take adds what a row, an hour or a day of a metric that is Paired has to the open
 // window, but for its peak.
 func (a *Aggregator) take(row *Stored) {
+	if !a.metric.Interval() {
+		a.pace += row.Pace
+	}
 	c := &a.current
 	c.Stats = Combine(a.metric, c.Stats, row.Stats)
 	c.Standing.Append(&row.Standing)
@@ -201,17 +207,8 @@ func (a *Aggregator) next() error {
 		}
 	}
 	a.link()
+	a.complete()
 	c := &a.current
-	c.Completeness = math.NaN()
-	span := time.Duration(c.End - c.Start)
-	if a.cadence > 0 {
-		c.Expected = uint64(span / a.cadence)
-		received := float64(c.Stats.Count) / math.Max(float64(c.Expected), 1)
-		if a.metric.Interval() {
-			received = float64(c.Stats.Covered) / float64(span)
-		}
-		c.Completeness = math.Min(received, 1)
-	}
 	if err := a.emit(*c); err != nil {
 		return err
 	}
@@ -223,4 +220,21 @@ func (a *Aggregator) next() error {
 		a.recall()
 	}
 	return nil
+}
+
+// complete says how complete the open window is.
+func (a *Aggregator) complete() {
+	c := &a.current
+	span, received, pace := time.Duration(c.End-c.Start), math.NaN(), a.pace
+	a.pace = 0
+	if a.cadence > 0 {
+		c.Expected = uint64(span / a.cadence)
+		switch {
+		case a.metric.Interval():
+			received = float64(c.Stats.Covered) / float64(span)
+		case c.Expected > 0:
+			received = float64(pace/a.cadence) / float64(c.Expected)
+		}
+	}
+	c.Completeness = math.Min(received, 1)
 }

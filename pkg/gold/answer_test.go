@@ -90,8 +90,75 @@ func TestAnswersEqualACountOfReadings(t *testing.T) {
 	})
 }
 
+// TestCompletenessIsOfReadingsThatAreDue asks how complete days and quarter hours
+// are of metrics whose readings stand at instants.
+func TestCompletenessIsOfReadingsThatAreDue(t *testing.T) {
+	t.Parallel()
+	const quarter = 15 * time.Minute
+	burst := func(every, until time.Duration) (minutes []int64) {
+		for at := time.Duration(0); at < until; at += every {
+			minutes = append(minutes, int64(at/time.Minute))
+		}
+		return minutes
+	}
+	tests := []struct {
+		name     string
+		cadence  time.Duration
+		window   time.Duration
+		minutes  []int64 // of the readings, from midnight on
+		expected uint64
+		want     float64 // of the first window
+	}{
+		{"all that are due", quarter, 24 * time.Hour, burst(quarter, 24*time.Hour), 96, 1},
+		{"half of them", quarter, 24 * time.Hour, burst(2*quarter, 24*time.Hour), 96, 0.5},
+		{"a burst stands for its own windows", quarter, 24 * time.Hour, burst(time.Minute, 105*time.Minute), 96, 7. / 96},
+		{"more than are due are no more than all", quarter, 24 * time.Hour, burst(time.Minute, 24*time.Hour), 96, 1},
+		{"a distance that windows are no multiple of", 10 * time.Minute, 24 * time.Hour, burst(10*time.Minute, 24*time.Hour), 144, 1},
+		{"a distance above the base window", time.Hour, 24 * time.Hour, burst(time.Hour, 12*time.Hour), 24, 0.5},
+		{"nothing is due", time.Hour, quarter, burst(time.Hour, 24*time.Hour), 0, math.NaN()},
+		{"no distance is declared", 0, 24 * time.Hour, burst(quarter, 24*time.Hour), 0, math.NaN()},
+		{"a window that cuts a base window", quarter, 40 * time.Minute, burst(quarter, 24*time.Hour), 2, 1},
+	}
+	for _, metric := range []catalog.Metric{
+		{Name: "plain", Kind: catalog.Gauge},
+		{Name: "linear", Kind: catalog.Gauge, Integrate: catalog.Linear, MaxGap: time.Hour},
+		{Name: "step", Kind: catalog.Gauge, Integrate: catalog.Step, MaxGap: time.Hour},
+		{Name: "register", Kind: catalog.Register, MaxRate: 1e6},
+	} {
+		for _, tt := range tests {
+			t.Run(metric.Name+": "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				m := metric
+				m.Cadence, m.Window = tt.cadence, quarter
+				day := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC).UnixNano()
+				var readings []gold.Version
+				for _, minute := range tt.minutes {
+					readings = append(readings, gold.Version{Time: day + minute*int64(time.Minute), Value: float64(minute), Epoch: 1})
+				}
+				w, err := gold.FixedWindows(tt.window)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []gold.Aggregate
+				a := gold.NewAggregator(&m, w, day+int64(24*time.Hour), func(g gold.Aggregate) error {
+					got = append(got, g)
+					return nil
+				})
+				feed(t, a, &m, w, readings)
+				if err := a.Finish(); err != nil {
+					t.Fatal(err)
+				}
+				if c := got[0].Completeness; got[0].Expected != tt.expected || math.Abs(c-tt.want) > 1e-12 ||
+					math.IsNaN(c) != math.IsNaN(tt.want) {
+					t.Errorf("%d of %d are %g, want %g of %d", got[0].Stats.Count, got[0].Expected, c, tt.want, tt.expected)
+				}
+			})
+		}
+	}
+}
+
 // feed gives readings to an aggregator as hourly rows.
-func feed(t *rapid.T, a *gold.Aggregator, m *catalog.Metric, w gold.Windows, readings []gold.Version) {
+func feed(t rapid.TB, a *gold.Aggregator, m *catalog.Metric, w gold.Windows, readings []gold.Version) {
 	for len(readings) > 0 {
 		start := gold.WindowStart(readings[0].Time, m.Window)
 		n := 1

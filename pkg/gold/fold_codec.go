@@ -46,7 +46,7 @@ func (s *Stored) numbers(v visitor, marks *uint64, changed *int64) {
 	} {
 		v.time(t)
 	}
-	for _, n := range [...]*int64{(*int64)(&p.Covered), (*int64)(&s.Cadence), &s.Revision} {
+	for _, n := range [...]*int64{(*int64)(&p.Covered), (*int64)(&s.Pace), &s.Revision} {
 		v.integer(n)
 	}
 }

@@ -125,6 +125,9 @@ func (a *Aggregator) settleWindow() error {
 	if w.HasPeak {
 		c.Peak, c.PeakAt = w.Peak, w.PeakAt
 	}
+	if !a.metric.Interval() {
+		a.pace = w.Pace
+	}
 	*w = Summary{}
 	return nil
 }

@@ -22,9 +22,8 @@ const deviationsOfMAD = 1.4826022185056018
 // A spike is further from the median of the row's winners than the metric's
 // spike parameter times their robust standard deviation (see Hampel, "The
 // Influence Curve and its Role in Robust Estimation", 1974). Where more than
-// half of the values are equal that deviation is 0 and none is. A base window
-// that is stored as several rows is looked at row by row: which they are follows
-// from the set of versions as well.
+// half of the values are equal that deviation is 0 and none is. A full window,
+// whose versions are stored in parts, is looked at as a whole.
 func RowWinners(m *catalog.Metric, versions []Version) []Version {
 	winners := Winners(make([]Version, 0, len(versions)), versions)
 	if m.Spike <= 0 || len(winners) < minSpikeSamples {

@@ -25,8 +25,12 @@ type Summary struct {
 	HasPeak bool
 	// Ends is of metrics that are Paired, zero where there are no readings.
 	Ends Ends
-	// Cadence is the mean length of a reading in the last row that has any.
-	Cadence  time.Duration
+	// Pace is what completeness takes beside statistics. Of metrics whose readings
+	// cover spans it is the mean length of a reading in the last row that has any,
+	// which is their cadence where none is declared. Of others it is the time that
+	// readings stand for, each for the declared cadence: of a row no more than are
+	// due in it, so that no burst makes up for a silence.
+	Pace     time.Duration
 	Revision int64     // sum over the rows
 	Changed  time.Time // latest of the rows; zero when unknown
 }
@@ -37,16 +41,26 @@ func Summarize(m *catalog.Metric, start int64, width time.Duration, p Partial) S
 	s := Summary{Stats: p}
 	if m.Paired() {
 		s.Ends = endsOf(m, start, width, &p)
-		return s
 	}
-	if p.Count > 0 {
+	switch {
+	case !m.Interval():
+		s.Pace = time.Duration(min(p.Count, due(m, width))) * m.Cadence
+	case p.Count > 0:
 		behind := time.Duration(max(0, p.Reach-(start+int64(width)))) // what the last readings cover there
-		s.Cadence = (p.Covered + behind) / time.Duration(p.Count)
+		s.Pace = (p.Covered + behind) / time.Duration(p.Count)
 	}
 	if s.Peak, s.HasPeak = meanPower(m, width, &p); s.HasPeak {
 		s.PeakAt = start
 	}
 	return s
+}
+
+// due returns the most readings at the declared cadence that a row can have.
+func due(m *catalog.Metric, width time.Duration) uint64 {
+	if m.Cadence == 0 {
+		return 0
+	}
+	return uint64((width + m.Cadence - 1) / m.Cadence)
 }
 
 // setPeak finds the peak of a base window anew.
@@ -73,8 +87,11 @@ func meanPower(m *catalog.Metric, width time.Duration, p *Partial) (power float6
 
 // Append adds the summary of a later span.
 func (s *Summary) Append(m *catalog.Metric, later *Summary) {
-	if later.Stats.Count > 0 {
-		s.Cadence = later.Cadence
+	switch {
+	case !m.Interval():
+		s.Pace += later.Pace
+	case later.Stats.Count > 0:
+		s.Pace = later.Pace
 	}
 	if m.Paired() {
 		s.join(m, later)
@@ -128,7 +145,7 @@ func Parents(m *catalog.Metric, rows []Stored) (hours []Stored, day Stored) {
 // FoldKey names the parameters of a metric that a fold of base rows follows. A
 // stored fold is of use only under the key that it was made under.
 func FoldKey(m *catalog.Metric) int64 {
-	b := []byte{4, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
+	b := []byte{5, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
 	if m.ResetToZero {
 		b[3] = 1
 	}
@@ -139,6 +156,9 @@ func FoldKey(m *catalog.Metric) int64 {
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Stuck))
 	b = binary.BigEndian.AppendUint64(b, math.Float64bits(m.Spike))
 	b = binary.BigEndian.AppendUint64(b, uint64(m.Window)) // a peak is that of a whole one
+	if !m.Interval() {
+		b = binary.BigEndian.AppendUint64(b, uint64(m.Cadence))
+	}
 	for _, unit := range [...]string{m.EnergyUnit, m.PowerUnit} {
 		b = append(binary.BigEndian.AppendUint64(b, uint64(len(unit))), unit...)
 	}

@@ -59,6 +59,8 @@ func TestAnswersHaveEqualBitsFromParentsAndRows(t *testing.T) {
 		{Kind: catalog.Register, EnergyUnit: "m3"},
 		{Kind: catalog.Gauge, Integrate: catalog.Linear, EnergyUnit: "kWh", PowerUnit: "kW", MaxGap: time.Hour},
 		{Kind: catalog.Gauge, Integrate: catalog.Step, EnergyUnit: "kWh", PowerUnit: "kW", Stuck: 40 * time.Minute},
+		{Kind: catalog.Gauge, Cadence: 7 * time.Minute},
+		{Kind: catalog.Gauge, Cadence: time.Hour},
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		m := rapid.SampledFrom(metrics).Draw(t, "metric")
@@ -160,6 +162,7 @@ func TestFoldKeyNamesWhatAFoldFollows(t *testing.T) {
 		"window":    func(m *catalog.Metric) { m.Window = time.Hour },
 		"energy":    func(m *catalog.Metric) { m.EnergyUnit, m.PowerUnit = "kWhk", "W" },
 		"power":     func(m *catalog.Metric) { m.PowerUnit = "" },
+		"cadence":   func(m *catalog.Metric) { m.Cadence = time.Minute },
 	}
 	seen := map[int64]string{gold.FoldKey(&base): "base"}
 	for name, change := range other {
@@ -170,8 +173,10 @@ func TestFoldKeyNamesWhatAFoldFollows(t *testing.T) {
 		}
 		seen[gold.FoldKey(&m)] = name
 	}
-	base.Description, base.Cadence, base.Lateness = "another", time.Minute, time.Hour
-	if seen[gold.FoldKey(&base)] != "base" {
+	spans := catalog.Metric{Kind: catalog.Interval, EnergyUnit: "kWh", PowerUnit: "kW"}
+	key := gold.FoldKey(&spans)
+	spans.Description, spans.Cadence, spans.Lateness = "another", time.Minute, time.Hour
+	if gold.FoldKey(&spans) != key {
 		t.Error("what no fold follows changes the key")
 	}
 }

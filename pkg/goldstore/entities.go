@@ -63,7 +63,13 @@ func (s *Store) PutEntities(ctx context.Context, records []entity.Record) (chang
 		return change, err
 	}
 	err = s.changeRegistry(ctx, func(tx pgx.Tx) error {
-		known, err := ancestry(ctx, tx, records)
+		ids := column(records, recordID)
+		for i := range records {
+			if records[i].Parent != "" {
+				ids = append(ids, records[i].Parent)
+			}
+		}
+		known, err := ancestry(ctx, tx, ids)
 		if err != nil {
 			return err
 		}
@@ -91,15 +97,24 @@ type EntityKey struct {
 	ValidFrom int64 // Unix ns
 }
 
-// DeleteEntities takes records out of the registry. Keys without a record are
-// passed over.
+// DeleteEntities takes records out of the registry, all or none. Keys without a
+// record are passed over. What was valid before a record is valid on: it returns
+// entity.ErrInvalid, wrapped with what is wrong, where parents would then lead in
+// a circle.
 func (s *Store) DeleteEntities(ctx context.Context, keys []EntityKey) (change RegistryChange, err error) {
 	ids := column(keys, func(k *EntityKey) string { return k.ID })
 	from := column(keys, func(k *EntityKey) time.Time { return timestamp(k.ValidFrom) })
 	err = s.changeRegistry(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, deleteEntities, ids, from)
+		if err != nil {
+			return err
+		}
 		change.Deleted = int(tag.RowsAffected())
-		return err
+		left, err := ancestry(ctx, tx, ids)
+		if err != nil {
+			return err
+		}
+		return entity.NewRegistry(left).CheckParents(ids)
 	})
 	if err != nil {
 		return RegistryChange{}, fmt.Errorf("delete %d records of entities: %w", len(keys), err)
@@ -137,16 +152,9 @@ func checkRecords(records []entity.Record) ([]entity.Record, error) {
 	return records, errors.Join(faults...)
 }
 
-// ancestry returns the stored records that decide whether new ones are new and
-// whether parents lead in a circle.
-func ancestry(ctx context.Context, tx pgx.Tx, records []entity.Record) ([]entity.Record, error) {
-	var ids []string
-	for i := range records {
-		ids = append(ids, records[i].ID)
-		if records[i].Parent != "" {
-			ids = append(ids, records[i].Parent)
-		}
-	}
+// ancestry returns the stored records of entities and of all that were ever above
+// them: those that decide whether parents lead in a circle.
+func ancestry(ctx context.Context, tx pgx.Tx, ids []string) ([]entity.Record, error) {
 	rows, err := tx.Query(ctx, selectAncestry, ids)
 	if err != nil {
 		return nil, err

@@ -97,6 +97,30 @@ func TestEntities(t *testing.T) {
 
 // TestConcurrentRegistrationsMakeNoCircle: of two changes that together would
 // lead parents in a circle one is refused.
+// TestDeletionsMakeNoCircle takes out the record that ended a parenthood: what
+// was valid before it would be valid on, beside a later one the other way round.
+func TestDeletionsMakeNoCircle(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	day := int64(24 * time.Hour)
+	if _, err := s.PutEntities(t.Context(), []entity.Record{
+		{ID: "a", Parent: "b"}, {ID: "a", ValidFrom: day}, {ID: "b"}, {ID: "b", ValidFrom: day, Parent: "a"},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	change, err := s.DeleteEntities(t.Context(), []EntityKey{{"a", day}})
+	if !errors.Is(err, entity.ErrInvalid) || change != (RegistryChange{}) || !strings.Contains(err.Error(), "circle") {
+		t.Errorf("deleting what keeps the parents apart: %+v, %v", change, err)
+	}
+	if _, err := s.PutEntities(t.Context(), []entity.Record{{ID: "child", Parent: "a"}}); err != nil {
+		t.Errorf("a child of theirs: %v", err)
+	}
+	change, err = s.DeleteEntities(t.Context(), []EntityKey{{"b", day}, {"a", day}})
+	if err != nil || change.Deleted != 2 {
+		t.Errorf("deleting both: %+v, %v", change, err)
+	}
+}
+
 func TestConcurrentRegistrationsMakeNoCircle(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -234,8 +234,10 @@ func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, widt
 		p.Standing.FirstReceived = later.Standing.FirstReceived
 	}
 	p.Revision += later.Revision
-	if later.Stats.Count > 0 {
-		p.Cadence = later.Cadence
+	if !m.Interval() {
+		p.Pace += later.Pace
+	} else if later.Stats.Count > 0 {
+		p.Pace = later.Pace
 	}
 	if later.Changed.After(p.Changed) {
 		p.Changed = later.Changed

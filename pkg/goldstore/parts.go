@@ -233,7 +233,7 @@ func (r *partsReader) parents(ctx context.Context, sql string, from, to int64) (
 		}
 		p.Peak, p.HasPeak = f.orFloat8()
 		p.PeakAt = f.orInt8()
-		p.Cadence = time.Duration(f.int8())
+		p.Pace = time.Duration(f.int8())
 		f.span(&p.Standing)
 		_ = f.int8() // fold_key
 		all = append(all, p)

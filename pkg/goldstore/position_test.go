@@ -138,6 +138,33 @@ func TestPosition(t *testing.T) {
 	})
 }
 
+// TestQuarantineStoresWhatPostgresCannotSpell projects a row of which every text
+// has a NUL and no UTF-8, as a stage in another language may send.
+func TestQuarantineStoresWhatPostgresCannotSpell(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	at := time.Now().Truncate(time.Microsecond)
+	old, err := s.LoadPosition(t.Context(), "quarantine", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ResetPosition(t.Context(), old, "QUARANTINE", at, 0); err != nil {
+		t.Fatal(err)
+	}
+	const hostile = "a\x00b\xff"
+	err = s.ProjectQuarantine(t.Context(), PositionMove{Stage: "quarantine", Stream: "QUARANTINE", Created: at, To: 1},
+		[]QuarantineRow{{
+			Stage: hostile, Rule: hostile, Detail: hostile, Payload: []byte(hostile),
+			Reading: reading.Reading{EntityID: hostile, Metric: hostile, Unit: hostile},
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := number(t, s, `SELECT count(*) FROM gold.quarantine WHERE stage = E'a\uFFFDb\uFFFD' AND rule = stage`); n != 1 {
+		t.Errorf("%d rows have the texts as they can be spelled", n)
+	}
+}
+
 func TestProjectQuarantine(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -280,7 +280,7 @@ func (b *copyBuffer) parent(series int64, p *gold.Stored, epoch, key int64) {
 		b.null()
 		b.null()
 	}
-	b.int8(int64(p.Cadence))
+	b.int8(int64(p.Pace))
 	b.span(&p.Standing)
 	b.int8(key)
 }

@@ -30,6 +30,7 @@ func (p *platform) rest(t *testing.T, method, path, body string) (code int, answ
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -146,6 +147,34 @@ func TestRestAnswersAsGRPC(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameMessages(t, "status", []proto.Message{p.status(t)}, []proto.Message{status})
+}
+
+// TestOtherSitesAreRefused visits everything that is served over HTTP as the
+// browser of somebody who looks at another website would.
+func TestOtherSitesAreRefused(t *testing.T) {
+	t.Parallel()
+	p := embedded(t)
+	p.status(t) // it stands
+	for _, path := range []string{"/", "/live", "/health", "/openapi.json", "/v1/series", "/v1/entities"} {
+		for name, change := range map[string]func(*http.Request){
+			"a name of its own":    func(r *http.Request) { r.Host = "evil.example" },
+			"a request of its own": func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") },
+		} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.http+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(req)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.StatusCode != http.StatusForbidden && res.StatusCode != http.StatusMisdirectedRequest {
+				t.Errorf("%s by %s: %s", path, name, res.Status)
+			}
+			res.Body.Close()
+		}
+	}
 }
 
 // TestRestWatchSeesChanges follows a watch as a program with an HTTP client

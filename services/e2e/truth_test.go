@@ -253,6 +253,7 @@ func askREST(t *testing.T, p *platform, q question, take func(truthRow)) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)

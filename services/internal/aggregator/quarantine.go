@@ -27,30 +27,68 @@ func Project(ctx context.Context, d Deps) error {
 	}
 	defer reader.Close()
 	d.Report(QuarantineStage, nil)
+	p := &projection{Deps: d, position: position}
 	for {
 		batch, err := reader.NextBatch(ctx, d.Limits)
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("project quarantine: %w", err))
 		}
-		var rows []goldstore.QuarantineRow
-		for i := range batch.Messages {
-			rows = append(rows, quarantineRows(&batch.Messages[i])...)
-		}
-		n := uint64(len(rows))
-		move := goldstore.PositionMove{
-			Stage: QuarantineStage, Stream: position.Stream, Created: position.Created,
-			From: position.Sequence, To: batch.Last, Received: batch.Messages[len(batch.Messages)-1].Received,
-			Counts: goldstore.Counts{In: n, Out: n},
-		}
-		err = d.retry(work, QuarantineStage, goldstore.IsRetryable, func() error {
-			return d.Store.ProjectQuarantine(work, move, rows)
-		})
+		err = p.store(work, batch.Messages)
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("project quarantine: %w", err))
 		}
-		position.Sequence = batch.Last
 	}
+}
+
+// projection is the state of Project: how far it is.
+type projection struct {
+	Deps
+	position goldstore.Position
+}
+
+// store keeps messages and moves the position behind them. Messages that cannot
+// be stored for their own sake are bisected until the one that is at fault is
+// found: it becomes an entry with its payload, as one that cannot be decoded
+// does, so that it neither vanishes nor stops those behind it.
+func (p *projection) store(ctx context.Context, messages []broker.Message) error {
+	var rows []goldstore.QuarantineRow
+	for i := range messages {
+		rows = append(rows, quarantineRows(&messages[i])...)
+	}
+	entries := uint64(len(rows))
+	err := p.project(ctx, messages, rows, entries)
+	if err == nil || !poisonous(ctx, err) {
+		return err
+	}
+	if half := len(messages) / 2; half > 0 {
+		if err := p.store(ctx, messages[:half]); err != nil {
+			return err
+		}
+		return p.store(ctx, messages[half:])
+	}
+	p.Logger.ErrorContext(ctx, "message cannot be stored and is kept as it is", "stage", QuarantineStage,
+		"stream", p.position.Stream, "sequence", messages[0].Sequence, "entries", entries, "error", err)
+	return p.project(ctx, messages, []goldstore.QuarantineRow{foreignRow(&messages[0], err)}, entries)
+}
+
+// project stores rows, which stand for that many entries of messages.
+func (p *projection) project(
+	ctx context.Context, messages []broker.Message, rows []goldstore.QuarantineRow, entries uint64,
+) error {
+	last := &messages[len(messages)-1]
+	move := goldstore.PositionMove{
+		Stage: QuarantineStage, Stream: p.position.Stream, Created: p.position.Created,
+		From: p.position.Sequence, To: last.Sequence, Received: last.Received,
+		Counts: goldstore.Counts{In: entries, Out: entries},
+	}
+	err := p.retry(ctx, QuarantineStage, goldstore.IsRetryable, func() error {
+		return p.Store.ProjectQuarantine(ctx, move, rows)
+	})
+	if err == nil {
+		p.position.Sequence = last.Sequence
+	}
+	return err
 }
 
 // quarantineRows returns the entries of a message. A message that is not one
@@ -58,11 +96,7 @@ func Project(ctx context.Context, d Deps) error {
 func quarantineRows(m *broker.Message) []goldstore.QuarantineRow {
 	batch, err := wire.DecodeQuarantine(m.Data)
 	if err != nil {
-		r := refusal.Foreign(m, err)
-		return []goldstore.QuarantineRow{{
-			Stamp: r.Stamp, Stage: QuarantineStage, Rule: reading.Undecodable.String(),
-			Rules: r.Rules, Detail: r.Detail, Payload: r.Payload,
-		}}
+		return []goldstore.QuarantineRow{foreignRow(m, err)}
 	}
 	rows := make([]goldstore.QuarantineRow, 0, batch.Len())
 	for r := range batch.Refusals() {
@@ -72,4 +106,13 @@ func quarantineRows(m *broker.Message) []goldstore.QuarantineRow {
 		})
 	}
 	return rows
+}
+
+// foreignRow keeps a whole message that is no batch of entries that can be kept.
+func foreignRow(m *broker.Message, err error) goldstore.QuarantineRow {
+	r := refusal.Foreign(m, err)
+	return goldstore.QuarantineRow{
+		Stamp: r.Stamp, Stage: QuarantineStage, Rule: reading.Undecodable.String(),
+		Rules: r.Rules, Detail: r.Detail, Payload: r.Payload,
+	}
 }

@@ -17,12 +17,14 @@ import (
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/origin"
 )
 
 // readHeaderTimeout bounds how long a client may take to say what it wants.
 const readHeaderTimeout = 5 * time.Second
 
-// serveHTTP serves /health and, if not nil, an API until ctx ends.
+// serveHTTP serves /health and, if not nil, an API until ctx ends, to programs
+// and to browsers that are on no other site's errand.
 func serveHTTP(
 	address string, monitor *health.Monitor, grace time.Duration, log *slog.Logger, api http.Handler,
 ) lifecycle.Run {
@@ -36,7 +38,8 @@ func serveHTTP(
 		if api != nil {
 			mux.Handle("/", api)
 		}
-		server := &http.Server{Handler: mux, ReadHeaderTimeout: readHeaderTimeout}
+		loopback := origin.IsLoopback(listener.Addr().String())
+		server := &http.Server{Handler: origin.Guard(mux, loopback), ReadHeaderTimeout: readHeaderTimeout}
 		log.InfoContext(ctx, "http listens", "address", listener.Addr().String())
 		return serve(ctx, grace,
 			func() error { return server.Serve(listener) },

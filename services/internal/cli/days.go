@@ -18,8 +18,7 @@ type day struct {
 	start    time.Time
 	energy   map[int]string // by series
 	peak     map[int]string
-	received uint64
-	expected uint64
+	complete ask.Completeness // of all series
 }
 
 // printDays prints a row for each local day, with energy and peak power of each
@@ -70,8 +69,7 @@ func keyOf(r *energyv1.QueryAggregatesResponse) string {
 }
 
 func (d *day) add(series int, r *energyv1.QueryAggregatesResponse, a *energyv1.Aggregate) {
-	d.received += a.GetReceived()
-	d.expected += a.GetExpected()
+	d.complete.Add(a)
 	amount, ok := ask.Energy(r.GetKind(), r.GetEnergyUnit(), a)
 	if !ok {
 		return
@@ -109,8 +107,8 @@ func daysTable(out io.Writer, series []*energyv1.QueryAggregatesResponse, days m
 			fmt.Fprintf(w, "%s\t%s\t", d.energy[i], d.peak[i])
 		}
 		complete := ""
-		if d.expected > 0 {
-			complete = fmt.Sprintf("%.2f %%", 100*float64(d.received)/float64(d.expected))
+		if share, ok := d.complete.Share(); ok {
+			complete = fmt.Sprintf("%.2f %%", 100*share)
 		}
 		fmt.Fprintf(w, "%s\t\n", complete)
 	}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,9 +32,9 @@ from a date on. It decides how answers are selected, grouped and dated, at once
 and for the past too; no stored number changes. Entities that are not registered
 work, in UTC.`,
 		Example: `  energy entities load entities.csv
-  energy entities list --parent site-1 --at 2026-03-01
+  energy entities list --parent site-1 --at 2026-03-01T00:00:00+01:00
   energy entities list --format csv > entities.csv
-  energy entities delete meter-7 --valid-from 2026-03-01T00:00:00Z
+  energy entities delete meter-7 --valid-from 2026-03-01
 
   entities.csv:
     id,valid_from,name,zone,parent,label.tariff
@@ -70,30 +72,40 @@ func listEntities(server *string) *cobra.Command {
 				return err
 			}
 			defer closeConn() //nolint:errcheck // all was read
-			stream, err := client.ListEntities(c.Context(), &req)
+			records, err := entityRecords(c.Context(), client, &req)
 			if err != nil {
 				return explain(*server, err)
 			}
-			var records []entity.Record
-			for {
-				m, err := stream.Recv()
-				if errors.Is(err, io.EOF) {
-					return write(c.OutOrStdout(), records)
-				}
-				if err != nil {
-					return explain(*server, err)
-				}
-				records = append(records, wire.EntityRecord(m.GetEntity()))
-			}
+			return write(c.OutOrStdout(), records)
 		},
 	}
 	flags := c.Flags()
 	flags.StringSliceVar(&req.Ids, "entity", nil, "ids of entities; all without")
 	flags.StringSliceVar(&req.Parents, "parent", nil, "ids of parents, one of which an entity has")
 	flags.StringArrayVar(&req.Labels, "label", nil, "label as key=value, all of which an entity has")
-	flags.StringVar(&at, "at", "", "only what is valid then: a date (UTC), an RFC 3339 time or now")
+	flags.StringVar(&at, "at", "", "only what is valid then: an RFC 3339 time or now")
 	flags.StringVar(&format, "format", "table", "table, csv or json (one object a line)")
 	return c
+}
+
+// entityRecords returns the records that are asked for.
+func entityRecords(
+	ctx context.Context, client energyv1.RegistryServiceClient, req *energyv1.ListEntitiesRequest,
+) (records []entity.Record, err error) {
+	stream, err := client.ListEntities(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return records, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, wire.EntityRecord(m.GetEntity()))
+	}
 }
 
 // entityWriters print records by the name of the format.
@@ -208,42 +220,71 @@ func deleteEntity(server *string) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			key := &energyv1.EntityKey{Id: args[0]}
-			if from != "" {
-				t, err := entityTime("--valid-from", from)
-				if err != nil {
-					return err
-				}
-				key.ValidFrom = t
+			if _, err := entityfile.ParseFrom(from, ""); err != nil {
+				return usageError{fmt.Errorf("--%w", err)}
 			}
 			client, closeConn, err := dialRegistry(*server)
 			if err != nil {
 				return err
 			}
 			defer closeConn() //nolint:errcheck // all was answered
-			res, err := client.DeleteEntities(c.Context(),
-				&energyv1.DeleteEntitiesRequest{Keys: []*energyv1.EntityKey{key}})
+			records, err := entityRecords(c.Context(), client, &energyv1.ListEntitiesRequest{Ids: args})
 			if err != nil {
 				return explain(*server, err)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "%d records taken out\n", res.GetDeleted())
+			r, err := recordFrom(records, args[0], from)
+			if err != nil {
+				return err
+			}
+			res, err := client.DeleteEntities(c.Context(), &energyv1.DeleteEntitiesRequest{
+				Keys: []*energyv1.EntityKey{{Id: r.GetId(), ValidFrom: r.GetValidFrom()}},
+			})
+			if err != nil {
+				return explain(*server, err)
+			}
+			if res.GetDeleted() == 0 {
+				return fmt.Errorf("somebody else has taken out the record of %s meanwhile", args[0])
+			}
+			fmt.Fprintln(c.OutOrStdout(), "1 record taken out")
 			return nil
 		},
 	}
 	c.Flags().StringVar(&from, "valid-from", "",
-		"the record's valid_from, a date (UTC) or an RFC 3339 time; without, the record that has always held")
+		"the record's valid_from, an RFC 3339 time or a date in the record's zone; without, the record that has always held")
 	return c
 }
 
-// entityTime reads a time of the registry's flags.
+// recordFrom returns the record of an entity that is valid from a time, a date in
+// the record's own zone, or always.
+func recordFrom(records []entity.Record, id, from string) (*energyv1.Entity, error) {
+	var there []string
+	for i := range records {
+		r := &records[i]
+		at, err := entityfile.ParseFrom(from, r.Zone)
+		if err != nil {
+			return nil, err
+		}
+		if at == r.ValidFrom {
+			return wire.Entity(r), nil
+		}
+		there = append(there, cmp.Or(entityfile.FormatFrom(r), "one that has always held"))
+	}
+	if len(there) == 0 {
+		return nil, fmt.Errorf("%s has no record", id)
+	}
+	return nil, fmt.Errorf("%s has no record that is valid from %s; %s has %d records: %s",
+		id, cmp.Or(from, "always"), id, len(there), strings.Join(there, ", "))
+}
+
+// entityTime reads a time of the registry's flags. A date would be another time in
+// each entity's zone.
 func entityTime(flag, text string) (*timestamppb.Timestamp, error) {
 	if text == "now" {
 		return timestamppb.Now(), nil
 	}
-	for _, layout := range [...]string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return timestamppb.New(t), nil
-		}
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("%s %q is no RFC 3339 time such as 2026-03-01T00:00:00+01:00", flag, text)}
 	}
-	return nil, usageError{fmt.Errorf("%s %q is no date such as 2026-03-01 and no RFC 3339 time", flag, text)}
+	return timestamppb.New(t), nil
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/energy-platform/energy/pkg/localnats"
 	"github.com/energy-platform/energy/pkg/localpg"
 	"github.com/energy-platform/energy/services/internal/app"
+	"github.com/energy-platform/energy/services/internal/origin"
 	"github.com/energy-platform/energy/services/internal/settings"
 	"github.com/energy-platform/energy/services/internal/source"
 )
@@ -134,16 +135,16 @@ func (u *up) check(ctx context.Context) error {
 	if early["DATABASE_URL"] == "" {
 		early["DATABASE_URL"] = "postgres://later" // the private cluster's
 	}
+	early["ENERGY_INSECURE"] = "true" // what may be listened to is said below, for all addresses
 	s, err := config.Load[settings.All](early)
 	faults := []error{err}
 	for _, address := range []struct{ name, value string }{
 		{"--nats-listen", u.natsListen}, {"--mqtt-listen", u.mqttListen},
 		{"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
 	} {
-		host, _, err := net.SplitHostPort(address.value)
-		if ip := net.ParseIP(host); err == nil && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-			faults = append(faults, fmt.Errorf("%s %s: energy up has no authentication and listens on loopback only; "+
-				"run the services on their own to serve others", address.name, address.value))
+		if _, _, err := net.SplitHostPort(address.value); err == nil && !origin.IsLoopback(address.value) {
+			faults = append(faults, fmt.Errorf("%s %s: energy up has no authentication and listens on loopback only: "+
+				"give 127.0.0.1; services on their own serve others with ENERGY_INSECURE=true", address.name, address.value))
 		}
 	}
 	for _, address := range []string{s.HTTPListen, s.GRPCListen} {

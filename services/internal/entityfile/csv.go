@@ -100,12 +100,13 @@ func recordOf(columns, row []string) (r entity.Record, err error) {
 			r.Labels[strings.TrimPrefix(name, labelPrefix)] = cell
 		}
 	}
-	r.ValidFrom, err = validFrom(from, r.Zone)
+	r.ValidFrom, err = ParseFrom(from, r.Zone)
 	return r, err
 }
 
-// validFrom reads a time, or a date in the zone.
-func validFrom(text, zone string) (int64, error) {
+// ParseFrom reads a valid_from: an RFC 3339 time, a date, which is its midnight in
+// the zone, or nothing, which is always.
+func ParseFrom(text, zone string) (int64, error) {
 	if text == "" {
 		return entity.Ever, nil
 	}

@@ -55,14 +55,17 @@ func (f *Follower) All() catalog.Epochs {
 // Newest returns the newest epoch known.
 func (f *Follower) Newest() *catalog.Catalog { return f.All().Newest() }
 
-// Await returns the newest epoch once it is that one or a later.
+// Await returns the newest epoch once it is that one or a later. Until then it
+// reports what is waited for: whoever names an epoch has read it, so that one
+// that does not come is lost, but for the moments that a replica takes.
 func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, error) {
 	var backoff broker.Backoff
 	for {
 		if c := f.Newest(); c.Epoch() >= number {
 			return c, nil
 		}
-		if err := f.read(ctx); err != nil {
+		err := f.read(ctx)
+		if err != nil {
 			f.report(err)
 			if !broker.IsRetryable(err) {
 				return nil, err
@@ -72,10 +75,23 @@ func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, 
 			f.report(nil)
 			return c, nil
 		}
+		if err == nil {
+			err = f.missing(number)
+			f.report(err)
+			f.log.WarnContext(ctx, "catalogue epoch is waited for", "error", err)
+		}
 		if err := backoff.Wait(ctx); err != nil {
 			return nil, fmt.Errorf("await catalogue epoch %d: %w", number, err)
 		}
 	}
+}
+
+// missing says what mends that the broker does not have an epoch.
+func (f *Follower) missing(number uint64) error {
+	next := f.All().Len() + 1
+	return fmt.Errorf("catalogue epoch %d is needed, and the broker has no epoch %d: nothing is processed until it has; "+
+		"restore the bucket %s, or apply the documents that gold.epochs keeps from number %d on, in order, "+
+		"with energy catalog apply", number, next, broker.BucketCatalog, next)
 }
 
 // Run reads epochs as they are added until ctx ends.

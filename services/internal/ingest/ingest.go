@@ -75,22 +75,23 @@ func (d *Decoder) message(m *broker.Message) {
 		}
 	}
 	d.decoder.Received = m.Received.UnixNano()
-	faults, first := 0, uint32(0) // first is the index of the first beyond maxFaults
+	faults, behind := 0, uint32(0) // behind is the index behind the last reading or fault
 	d.decoder.Decode(m.Header.Get("Content-Type"), m.Data,
-		func(index uint32, r reading.Reading) { d.reading(r, stamp(index)) },
+		func(index uint32, r reading.Reading) {
+			behind = index + 1
+			d.reading(r, stamp(index))
+		},
 		func(f bronze.Fault) {
 			d.out.Counts.In++
 			d.out.Counts.Quarantined++
-			switch faults++; {
-			case faults <= maxFaults:
+			behind = f.Index + 1
+			if faults++; faults <= maxFaults {
 				d.refuse(reading.Undecodable, wire.Refusal{Stamp: stamp(f.Index), Detail: f.Detail, Payload: f.Payload})
-			case faults == maxFaults+1:
-				first = f.Index
 			}
 		},
 	)
 	if faults > maxFaults {
-		d.keep(m.Data, faults-maxFaults, func(part uint32) reading.Stamp { return stamp(first + part) })
+		d.keep(m.Data, faults-maxFaults, func(part uint32) reading.Stamp { return stamp(behind + part) })
 	}
 }
 
@@ -111,8 +112,8 @@ func (d *Decoder) reading(r reading.Reading, stamp reading.Stamp) {
 }
 
 // keep puts a whole message into quarantine, in parts, for the faults that have
-// no entries of their own. Their stamps follow each other from the first of
-// these faults on, which no other entry has.
+// no entries of their own. Their stamps follow those of the message's readings and
+// faults, any of which may have an entry of its own under the same rule.
 func (d *Decoder) keep(payload []byte, faults int, stamp func(part uint32) reading.Stamp) {
 	parts := (len(payload) + partBytes - 1) / partBytes
 	for i := range parts {

@@ -111,3 +111,36 @@ func TestAMessageOfFaultsDoesNotFloodTheQuarantine(t *testing.T) {
 		t.Errorf("counts are %+v", out.Counts)
 	}
 }
+
+// TestEntriesOfOneMessageHaveKeysOfTheirOwn lets a reading that is too long
+// stand among those for which the message itself is kept: gold keeps one entry a
+// key.
+func TestEntriesOfOneMessageHaveKeysOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	long := func(letter string) string {
+		return fmt.Sprintf(`{"entity_id":%q,"metric":"m","value":1,"time":1}`, strings.Repeat(letter, 5000))
+	}
+	payload := "[" + strings.Repeat("{},", 1001) + long("x") + "," + long("y") +
+		`,{"entity_id":"` + strings.Repeat("z", 600_000) + `"}]`
+	type key struct {
+		rule  string
+		stamp reading.Stamp
+	}
+	seen := make(map[key]string)
+	for _, m := range decode(t, message(7, payload)).Messages {
+		q, err := wire.DecodeQuarantine(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r := range q.Refusals() {
+			k := key{q.Rule, r.Stamp}
+			if other, taken := seen[k]; taken {
+				t.Errorf("%+v is the key of two entries:\n%s\n%s", k, other, r.Detail)
+			}
+			seen[k] = r.Detail
+		}
+	}
+	if want := 1000 + 2 + 3; len(seen) != want {
+		t.Errorf("there are %d keys, want %d", len(seen), want)
+	}
+}

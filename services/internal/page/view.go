@@ -7,6 +7,7 @@ import (
 	"time"
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/ask"
 )
 
 // overview is what the page shows.
@@ -180,23 +181,22 @@ func (q *question) shift(by int) (from, to time.Time) {
 // facts sum up the windows that are drawn.
 func (q *question) facts(points []point) []fact {
 	var received, expected uint64
-	var known int
+	var whole ask.Completeness
 	t := totals{energy: q.energy, zone: q.asked.zone, power: q.series.GetPowerUnit(), unit: q.unit()}
 	for _, p := range points {
 		received, expected = received+p.answer.GetReceived(), expected+p.answer.GetExpected()
-		if finite(p.complete) {
-			known++
-		}
+		whole.Add(p.answer)
 		t.add(&p)
 	}
 	facts := t.facts()
-	complete := fact{Name: "Complete", Value: "not known", Note: "the distance of readings is not known"}
-	if known > 0 && expected > 0 {
-		complete.Value = percent(float64(received) / float64(expected))
+	complete := fact{Name: "Complete", Value: "not known", Note: count(received) + " readings"}
+	if expected > 0 {
 		complete.Note = count(received) + " of " + count(expected) + " readings"
 	}
-	if known == 0 || expected == 0 {
-		complete.Note = count(received) + " readings; " + complete.Note
+	if share, ok := whole.Share(); ok {
+		complete.Value = percent(share)
+	} else {
+		complete.Note += "; the distance of readings is not known, or above the window"
 	}
 	return append(facts, complete)
 }

@@ -7,6 +7,8 @@
 // that names the field and what is allowed; the gateway alone would ignore
 // unknown names and leave out which field a value was for. Codes of gRPC become
 // HTTP statuses as the gateway maps them: InvalidArgument 400, Unavailable 503.
+// A body must say that it is JSON: one of another type is what a browser sends to
+// another site without asking, and is answered with 415.
 package rest
 
 import (
@@ -17,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"slices"
@@ -118,6 +121,11 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return status.Errorf(codes.InvalidArgument, "the body must come within %s and have at most %d bytes: %v",
 			bodyTimeout, maxBody, err)
+	}
+	given := r.Header.Get("Content-Type")
+	if mediaType, _, err := mime.ParseMediaType(given); len(body) > 0 && (err != nil || mediaType != "application/json") {
+		return &runtime.HTTPStatusError{HTTPStatus: http.StatusUnsupportedMediaType, Err: status.Errorf(
+			codes.InvalidArgument, "the body is %.64q: send JSON and the header Content-Type: application/json", given)}
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	return control.SetReadDeadline(time.Time{})

@@ -87,10 +87,16 @@ func serve(t *testing.T, f energyv1.QueryServiceServer, ready func() error) stri
 // call returns status, media type and body of an answer.
 func call(t *testing.T, method, url, body string) (code int, mediaType, answer string) {
 	t.Helper()
+	return callAs(t, method, url, "application/json; charset=utf-8", body)
+}
+
+func callAs(t *testing.T, method, url, contentType, body string) (code int, mediaType, answer string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
+	req.Header.Set("Content-Type", contentType)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +177,24 @@ func TestQueryAndBodyAskTheSame(t *testing.T) {
 	}
 	if got := ask("POST", "/v1/aggregates:query", ""); proto.Size(got) != 0 {
 		t.Errorf("no body asks %v", got)
+	}
+}
+
+// TestBodiesAreJSON refuses the bodies that a browser sends to another site
+// without asking it first.
+func TestBodiesAreJSON(t *testing.T) {
+	t.Parallel()
+	f := &fake{asked: make(chan *energyv1.QueryAggregatesRequest, 8)}
+	url := serve(t, f, nil)
+	for _, contentType := range []string{"", "text/plain", "application/x-www-form-urlencoded", "application/json-seq", ";"} {
+		code, mediaType, answer := callAs(t, "POST", url+"/v1/aggregates:query", contentType, `{"selector":{"metrics":["m"]}}`)
+		if code != http.StatusUnsupportedMediaType || mediaType != "application/json" ||
+			!strings.Contains(answer, "Content-Type: application/json") {
+			t.Errorf("a body of %q is answered with %d %s %s", contentType, code, mediaType, answer)
+		}
+	}
+	if len(f.asked) != 0 {
+		t.Errorf("the service was asked %v", <-f.asked)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/services/internal/origin"
 )
 
 // Common is what every service has.
@@ -18,6 +19,8 @@ type Common struct {
 	LogLevel slog.Level    `env:"ENERGY_LOG_LEVEL" envDefault:"INFO" doc:"least level that is logged: DEBUG, INFO, WARN or ERROR"`
 	Grace    time.Duration `env:"ENERGY_GRACE" envDefault:"10s" doc:"how long work in flight may take after a signal to stop"`
 	Instance string        `env:"ENERGY_INSTANCE" doc:"name of this instance in leases and logs; the service's name when empty"`
+	// There are neither tokens nor TLS: whoever reaches an address may do all.
+	Insecure bool `env:"ENERGY_INSECURE" envDefault:"false" doc:"let the addresses be others than loopback, though nothing is encrypted and nobody is asked who they are: only where the network itself keeps others out"`
 }
 
 // Broker is how to reach NATS.
@@ -110,30 +113,30 @@ func (s *Ingest) Validate() error {
 	if s.Shard < 0 {
 		shard = errors.New("ENERGY_INGRESS_SHARD must not be negative")
 	}
-	return errors.Join(s.Common.validate(), s.Stage.validate(), shard, listen(s.HTTPListen, s.GRPCListen))
+	return errors.Join(s.Common.validate(), s.Stage.validate(), shard, s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *Cleaner) Validate() error {
-	return errors.Join(s.Common.validate(), s.Stage.validate(), listen(s.HTTPListen, s.GRPCListen))
+	return errors.Join(s.Common.validate(), s.Stage.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *Aggregator) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Gold.validate(),
-		listen(s.HTTPListen, s.GRPCListen))
+		s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *All) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Answers.validate(),
-		s.Gold.validate(), listen(s.HTTPListen, s.GRPCListen))
+		s.Gold.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *Query) Validate() error {
 	return errors.Join(s.Common.validate(), s.Postgres.validate(), s.Answers.validate(),
-		listen(s.HTTPListen, s.GRPCListen))
+		s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Level returns the least level that is logged.
@@ -202,13 +205,17 @@ func (s *Stage) validate() error {
 }
 
 // listen checks the addresses of HTTP and gRPC.
-func listen(http, grpc string) error {
+func (c *Common) listen(http, grpc string) error {
 	var faults []error
 	for _, address := range [...]struct{ name, value string }{
 		{"ENERGY_HTTP_LISTEN", http}, {"ENERGY_GRPC_LISTEN", grpc},
 	} {
 		if _, _, err := net.SplitHostPort(address.value); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w: give host:port", address.name, err))
+		} else if !c.Insecure && !origin.IsLoopback(address.value) {
+			faults = append(faults, fmt.Errorf("%s %s is open to the network, without encryption and to everybody: "+
+				"listen on 127.0.0.1, or say ENERGY_INSECURE=true where the network keeps others out",
+				address.name, address.value))
 		}
 	}
 	return errors.Join(faults...)

@@ -51,6 +51,30 @@ func TestFaultsAreNamedAllAtOnce(t *testing.T) {
 	}
 }
 
+// TestNetworksAreListenedToOnlyWhenSaid holds each service on this machine until
+// somebody takes on that it is open.
+func TestNetworksAreListenedToOnlyWhenSaid(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"ENERGY_HTTP_LISTEN", "ENERGY_GRPC_LISTEN"} {
+		for _, address := range []string{":8080", "0.0.0.0:8080", "[::]:8080", "192.168.1.2:8080", "meters.example:8080"} {
+			environment := map[string]string{name: address}
+			_, err := config.Load[settings.Ingest](environment)
+			if err == nil || !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "ENERGY_INSECURE=true") {
+				t.Errorf("%s %s: %v", name, address, err)
+			}
+			environment["ENERGY_INSECURE"] = "true"
+			if _, err := config.Load[settings.Ingest](environment); err != nil {
+				t.Errorf("%s %s, said to be insecure: %v", name, address, err)
+			}
+		}
+		for _, address := range []string{"127.0.0.1:0", "localhost:8080", "[::1]:8080", "127.3.2.1:80"} {
+			if _, err := config.Load[settings.Ingest](map[string]string{name: address}); err != nil {
+				t.Errorf("%s %s: %v", name, address, err)
+			}
+		}
+	}
+}
+
 func TestDefaultsAreValid(t *testing.T) {
 	t.Parallel()
 	environment := map[string]string{"DATABASE_URL": "postgres://db/energy"}
