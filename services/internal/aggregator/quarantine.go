@@ -2,6 +2,7 @@ package aggregator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -58,7 +59,7 @@ func (p *projection) store(ctx context.Context, messages []broker.Message) error
 	}
 	entries := uint64(len(rows))
 	err := p.project(ctx, messages, rows, entries)
-	if err == nil || !poisonous(ctx, err) {
+	if err == nil || !goldstore.IsRowFault(err) {
 		return err
 	}
 	if half := len(messages) / 2; half > 0 {
@@ -82,7 +83,10 @@ func (p *projection) project(
 		From: p.position.Sequence, To: last.Sequence, Received: last.Received,
 		Counts: goldstore.Counts{In: entries, Out: entries},
 	}
-	err := p.retry(ctx, QuarantineStage, goldstore.IsRetryable, func() error {
+	retryable := func(err error) bool {
+		return ctx.Err() == nil && !goldstore.IsRowFault(err) && !errors.Is(err, goldstore.ErrPositionMoved)
+	}
+	err := p.retry(ctx, QuarantineStage, retryable, func() error {
 		return p.Store.ProjectQuarantine(ctx, move, rows)
 	})
 	if err == nil {
