@@ -101,7 +101,7 @@ func IsRowFault(err error) bool {
 		switch {
 		case pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
 			return false
-		case strings.HasPrefix(pg.Code, "22"): // data exception
+		case strings.HasPrefix(pg.Code, "22"), pg.Code == "54000": // data exception, a key that no index takes
 			return true
 		}
 		return strings.HasPrefix(pg.Code, "23") && keepsRows(pg.TableName) && !missingPartition(err)

@@ -39,7 +39,7 @@ func TestABadMessageStopsNoProjection(t *testing.T) {
 			Data: refused(t, rule, reading.Stamp{Received: 1, Sequence: uint64(i)}),
 		})
 	}
-	p := &projection{Deps: d, position: position}
+	p := &projection{Deps: d.Deps, position: position}
 	if err := p.store(t.Context(), messages); err != nil {
 		t.Fatal(err)
 	}
