@@ -99,7 +99,7 @@ func retryableCode(code string) bool {
 func IsRowFault(err error) bool {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch {
-		case pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
+		case pg.Code == "22023", pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
 			return false
 		case strings.HasPrefix(pg.Code, "22"), pg.Code == "54000": // data exception, a key that no index takes
 			return true
