@@ -101,13 +101,20 @@ func IsRowFault(err error) bool {
 		switch {
 		case pg.Code == "22023", pg.Code == "22P03", pg.Code == "22P04": // how rows are sent, not what they hold
 			return false
-		case strings.HasPrefix(pg.Code, "22"), pg.Code == "54000": // data exception, a key that no index takes
+		case strings.HasPrefix(pg.Code, "22"): // data exception
 			return true
 		}
 		return strings.HasPrefix(pg.Code, "23") && keepsRows(pg.TableName) && !missingPartition(err)
 	}
 	_, collides := errors.AsType[*CollisionError](err)
 	return collides || errors.Is(err, ErrRowFull)
+}
+
+// IsEntryFault is IsRowFault of entries of the quarantine: their keys hold names of
+// any length, of which an index does not take all.
+func IsEntryFault(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "54000" || IsRowFault(err)
 }
 
 // keepsRows reports whether a table keeps what rows hold: a constraint of another

@@ -59,7 +59,7 @@ func (p *projection) store(ctx context.Context, messages []broker.Message) error
 	}
 	entries := uint64(len(rows))
 	err := p.project(ctx, messages, rows, entries)
-	if err == nil || !goldstore.IsRowFault(err) {
+	if err == nil || !goldstore.IsEntryFault(err) {
 		return err
 	}
 	if half := len(messages) / 2; half > 0 {
@@ -84,7 +84,7 @@ func (p *projection) project(
 		Counts: goldstore.Counts{In: entries, Out: entries},
 	}
 	retryable := func(err error) bool {
-		return ctx.Err() == nil && !goldstore.IsRowFault(err) && !errors.Is(err, goldstore.ErrPositionMoved)
+		return ctx.Err() == nil && !goldstore.IsEntryFault(err) && !errors.Is(err, goldstore.ErrPositionMoved)
 	}
 	err := p.retry(ctx, QuarantineStage, retryable, func() error {
 		return p.Store.ProjectQuarantine(ctx, move, rows)
