@@ -3,6 +3,7 @@ package gold
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -76,6 +77,19 @@ func (w Windows) Fixed() time.Duration { return w.fixed }
 func (w Windows) Cut(at ...int64) Windows {
 	w.cuts = at
 	return w
+}
+
+// HoldDays reports whether each window holds whole days of UTC.
+func (w Windows) HoldDays() bool {
+	for _, at := range w.cuts {
+		if at != math.MinInt64 && at != math.MaxInt64 && at%int64(DaySpan) != 0 {
+			return false
+		}
+	}
+	if w.fixed > 0 {
+		return w.fixed%DaySpan == 0
+	}
+	return w.calendar != GasDay && w.zone.String() == "UTC"
 }
 
 // Date returns the local date of the calendar window that holds t, cut or not:

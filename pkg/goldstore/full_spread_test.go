@@ -41,7 +41,7 @@ func TestFullWindowsAreSpread(t *testing.T) {
 				if from > 0 {
 					want = 150 + 30*max(0, float64(50*time.Minute+length-from))/float64(length)
 				}
-				if got := spreadEnergy(t, s, Span{
+				if got := spreadEnergy(t, s, Ask{
 					Metric: c.Metric(interval), History: c.History(), Windows: windows,
 					From: sunday + int64(from), To: sunday + int64(24*time.Hour),
 				}); math.Abs(got-want) > 1e-9 {
@@ -53,20 +53,20 @@ func TestFullWindowsAreSpread(t *testing.T) {
 }
 
 // spreadEnergy sums the energy of the pieces of the only series.
-func spreadEnergy(t *testing.T, s *Store, span Span) (energy float64) {
+func spreadEnergy(t *testing.T, s *Store, ask Ask) (energy float64) {
 	t.Helper()
 	read(t, s, func(tx *ReadTx) {
 		series, err := tx.Series(t.Context(), Selector{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		span.SeriesID, span.Reach = series[0].ID, series[0].Reach
-		err = tx.Parts(t.Context(), span, func(p *gold.Stored) error {
-			energy += p.Stats.Energy
-			return nil
-		})
+		ask.Series = series[0]
+		pieces, err := tx.Pieces(t.Context(), []Ask{ask})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for i := range pieces[0].Pieces {
+			energy += pieces[0].Pieces[i].Stats.Energy
 		}
 	})
 	return energy

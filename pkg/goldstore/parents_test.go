@@ -19,10 +19,10 @@ import (
 	"github.com/energy-platform/energy/pkg/reading"
 )
 
-// interval is a series that is not Paired, and so has parents.
+// interval is a series that is not Paired.
 var interval = reading.Series{EntityID: "meter-1", Metric: "active_energy", Unit: "kWh"}
 
-const emptyAll = empty + `, gold.hours, gold.days, gold.changed_days, gold.generations`
+const emptyAll = empty + `, gold.days, gold.changed_days, gold.generations`
 
 // drawDays draws versions of a few series, in a few hours of three days that
 // lie on both sides of a quarter's end.
@@ -32,7 +32,7 @@ func drawDays(t *rapid.T) []judged {
 			series: rapid.SampledFrom([]reading.Series{
 				interval,
 				{EntityID: "meter-1", Metric: "voltage", Unit: "V"},
-				register, // has none
+				register,
 				{EntityID: "meter-2", Metric: "undeclared", Unit: "furlong"},
 			}).Draw(t, "series"),
 			version: goldtest.Version(2*time.Hour).Draw(t, "version"),
@@ -112,9 +112,6 @@ func checkParents(ctx context.Context, s *Store, c *catalog.Catalog) (missing in
 			return err
 		}
 		for _, one := range series {
-			if c.Metric(one.Series).Paired() {
-				continue
-			}
 			n, err := checkParentsOf(ctx, tx, one, c.Metric(one.Series))
 			missing += n
 			if err != nil {
@@ -131,9 +128,8 @@ func checkParentsOf(ctx context.Context, tx *ReadTx, one Series, m *catalog.Metr
 	if err != nil {
 		return 0, err
 	}
-	r := partsReader{Span: Span{SeriesID: one.ID, Metric: m}, tx: tx}
-	from, to := sunday-int64(time.Hour*1000), sunday+int64(time.Hour*1000)
-	days, err := r.parents(ctx, selectDays, from, to)
+	all := Ask{Series: Series{ID: one.ID}, Metric: m, From: sunday - int64(time.Hour*1000), To: sunday + int64(time.Hour*1000)}
+	days, stored, err := foldsOf(ctx, tx, &all)
 	if err != nil {
 		return 0, err
 	}
@@ -143,10 +139,6 @@ func checkParentsOf(ctx context.Context, tx *ReadTx, one Series, m *catalog.Metr
 		if diff := cmp.Diff(bits(wantDays[d.Start]), bits(d)); diff != "" {
 			return 0, fmt.Errorf("day (-want +got):\n%s", diff)
 		}
-	}
-	stored, err := r.parents(ctx, selectHours, from, to)
-	if err != nil {
-		return 0, err
 	}
 	gotHours := map[int64]gold.Stored{}
 	for _, h := range stored {
@@ -166,6 +158,31 @@ func checkParentsOf(ctx context.Context, tx *ReadTx, one Series, m *catalog.Metr
 		return 0, fmt.Errorf("%d hours without rows", len(gotHours))
 	}
 	return len(wantDays) - len(days), nil
+}
+
+// foldsOf reads the days that hold, and their hours.
+func foldsOf(ctx context.Context, tx *ReadTx, a *Ask) (days, hours []gold.Stored, err error) {
+	arguments := []any{
+		[]int64{a.Series.ID}, []int64{gold.FoldKey(a.Metric)}, []time.Time{timestamp(a.From)}, []time.Time{timestamp(a.To)},
+		[]bool{true},
+	}
+	err = tx.each(ctx, selectFolds, arguments, func(f *fields) error {
+		_, _ = f.int8(), f.nanos()
+		for _, to := range []struct {
+			folds *[]gold.Stored
+			width time.Duration
+		}{{&days, gold.DaySpan}, {&hours, gold.HourSpan}} {
+			err := gold.ReadFolds(f.bytes(), to.width, func(s *gold.Stored) error {
+				*to.folds = append(*to.folds, *s)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return f.err()
+	})
+	return days, hours, err
 }
 
 // bits is a piece with floats as their bits, so that only equal bits compare
@@ -225,26 +242,12 @@ func foldNaively(
 	return hours, days, err
 }
 
+// addNaively folds as gold.Summary.Append does: that this is right the tests of
+// package gold show.
 func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, width time.Duration, part gold.Stored) {
-	p, later := into[start], part.Summary
+	p := into[start]
 	p.Start, p.Width = start, width
-	p.Stats = gold.Combine(m, p.Stats, later.Stats)
-	p.Standing.Settled = max(p.Standing.Settled, later.Standing.Settled)
-	if p.Standing.FirstReceived == 0 || later.Standing.FirstReceived < p.Standing.FirstReceived {
-		p.Standing.FirstReceived = later.Standing.FirstReceived
-	}
-	p.Revision += later.Revision
-	if !m.Interval() {
-		p.Pace += later.Pace
-	} else if later.Stats.Count > 0 {
-		p.Pace = later.Pace
-	}
-	if later.Changed.After(p.Changed) {
-		p.Changed = later.Changed
-	}
-	if later.HasPeak && (!p.HasPeak || later.Peak > p.Peak) {
-		p.HasPeak, p.Peak, p.PeakAt = true, later.Peak, later.PeakAt
-	}
+	p.Append(m, &part.Summary)
 	into[start] = p
 }
 
@@ -341,34 +344,6 @@ func TestRoller(t *testing.T) {
 		flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, interval, now)})
 		if got, err := s.NewRoller(0, c, RollerConfig{}).Roll(t.Context()); err != nil || got.Due != 0 {
 			t.Errorf("%+v, %v", got, err)
-		}
-	})
-	t.Run("PassesOverPairedSeries", func(t *testing.T) {
-		t.Parallel()
-		const stale = "SELECT count(*) FROM gold.days WHERE stale"
-		s := open(t)
-		w, roller := s.NewWriter(0, c, WriterConfig{}), s.NewRoller(0, c, RollerConfig{})
-		flush(t, w, Flush{Groups: groups(c, register, version(0, 1, 1))})
-		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 1 || got.Written != 0 {
-			t.Errorf("%+v, %v", got, err)
-		}
-		if got, err := roller.Roll(t.Context()); err != nil || got.Due != 0 {
-			t.Errorf("again: %+v, %v", got, err)
-		}
-		// Parents of a time when the metric was not Paired.
-		flush(t, w, Flush{Groups: groups(c, interval, version(0, 1, 2))})
-		if got, err := roller.Roll(t.Context()); err != nil || got.Written != 1 {
-			t.Errorf("not paired: %+v, %v", got, err)
-		}
-		exec(t, s, "UPDATE gold.days SET series_id = $1", SeriesID(register))
-		flush(t, w, Flush{Groups: groups(c, register, version(time.Hour, 2, 3))})
-		for rolls := range 2 {
-			if got := number(t, s, stale); got != 1 {
-				t.Errorf("after %d rolls %d days are stale, want 1", rolls, got)
-			}
-			if _, err := roller.Roll(t.Context()); err != nil {
-				t.Fatal(err)
-			}
 		}
 	})
 	t.Run("KeepsToItsPartition", func(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 )
 
-func TestParts(t *testing.T) {
+func TestPieces(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 1)
 	w := s.NewWriter(0, c, WriterConfig{})
@@ -17,7 +17,7 @@ func TestParts(t *testing.T) {
 	for i := range 3 * 48 { // three days, a row half an hour
 		versions = append(versions, version(time.Duration(i)*30*time.Minute, float64(i), uint64(i+1)))
 	}
-	flush(t, w, Flush{Groups: groups(c, interval, versions...)})
+	flush(t, w, Flush{Groups: append(groups(c, interval, versions...), groups(c, register, versions...)...)})
 	if err := rollAll(t.Context(), s.NewRoller(0, c, RollerConfig{})); err != nil {
 		t.Fatal(err)
 	}
@@ -59,24 +59,34 @@ func TestParts(t *testing.T) {
 	check := func(name string, windows gold.Windows, from, to time.Duration, want pieces) {
 		t.Helper()
 		read(t, s, func(tx *ReadTx) {
-			got := pieces{}
-			last := int64(-1)
-			span := Span{
-				seriesIDs(t, tx)[0], 0, c.Metric(interval), c.History(), windows, sunday + int64(from), sunday + int64(to),
-			}
-			err := tx.Parts(t.Context(), span, func(p *gold.Stored) error {
-				if p.Start < last {
-					t.Errorf("%s: piece at %d comes after what ends at %d", name, p.Start, last)
-				}
-				last = p.End()
-				got[p.Width]++
-				return nil
-			})
+			series, err := tx.Series(t.Context(), Selector{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("%s: %s", name, diff)
+			var asks []Ask
+			for _, one := range series {
+				asks = append(asks, Ask{
+					Series: one, Metric: c.Metric(one.Series), History: c.History(), Windows: windows,
+					From: sunday + int64(from), To: sunday + int64(to),
+				})
+			}
+			all, err := tx.Pieces(t.Context(), asks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range all {
+				got, last := pieces{}, int64(-1)
+				for j := range all[i].Pieces {
+					p := &all[i].Pieces[j]
+					if p.Start < last {
+						t.Errorf("%s: piece at %d comes after what ends at %d", name, p.Start, last)
+					}
+					last = p.End()
+					got[p.Width]++
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("%s of %s: %s", name, series[i].Series, diff)
+				}
 			}
 		})
 	}

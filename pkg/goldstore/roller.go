@@ -24,9 +24,8 @@ type RollerConfig struct {
 
 const defaultRollDays = 200
 
-// Roller writes the parents, hours and days, of one partition. Parents are
-// derived: they hold what the rows of gold.base say, or are marked as changed.
-// Metrics that are Paired get none, as their answers need the base rows.
+// Roller folds the days of one partition, and their hours. Folds are derived: they
+// hold what the rows of gold.base say, or are marked as changed.
 // It is not safe for concurrent use; any number of rollers of one partition,
 // here or elsewhere, may run at the same time.
 type Roller struct {
@@ -66,11 +65,6 @@ func (r *Roller) Roll(ctx context.Context) (Rolled, error) {
 		return Rolled{}, r.wrap(err)
 	}
 	t := newRolling(r, due)
-	if len(t.due) > 0 {
-		if err := r.store.ensureQuarters(ctx, t.due); err != nil {
-			return Rolled{}, r.wrap(err)
-		}
-	}
 	err = pgx.BeginTxFunc(ctx, r.store.pool, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
 		return t.run(ctx, tx)
 	})
@@ -119,28 +113,10 @@ const rollRows = 200 * 96
 func bounded(due []dueDay) []dueDay {
 	rows := 0
 	for i := range due {
-		if due[i].metric.Paired() {
-			continue // not read
-		}
 		rows += int(gold.DaySpan / due[i].metric.Window)
 		if rows > rollRows && i > 0 {
 			return due[:i]
 		}
 	}
 	return due
-}
-
-const ensureQuarter = `
-SELECT gold.ensure_quarter(start)
-FROM (SELECT DISTINCT date_trunc('quarter', day) AS start FROM unnest($1::timestamptz[]) AS d(day)) AS quarters
-ORDER BY start`
-
-// ensureQuarters makes the partitions of gold.hours for the days, in a
-// transaction of its own.
-func (s *Store) ensureQuarters(ctx context.Context, due []dueDay) error {
-	days := column(due, func(d *dueDay) time.Time { return timestamp(d.day) })
-	if _, err := s.pool.Exec(ctx, ensureQuarter, days); err != nil {
-		return fmt.Errorf("make the quarters of hours: %w", err)
-	}
-	return nil
 }

@@ -29,14 +29,12 @@ CROSS JOIN LATERAL (
 		AND start < d.day + interval '1 day' AND start >= $3 AND start < $4) AS b) AS b OFFSET 0) AS b
 ORDER BY d.n, b.start, b.width`
 
-	deleteParents = `
-WITH old AS (
-	DELETE FROM gold.days USING unnest($1::timestamptz[], $2::bigint[]) AS d(day, series_id)
-	WHERE days.series_id = d.series_id AND days.start = d.day
-	RETURNING days.series_id, days.start
-)
-DELETE FROM gold.hours USING old WHERE hours.series_id = old.series_id
-AND hours.start >= old.start AND hours.start < old.start + interval '1 day' AND hours.start >= $3 AND hours.start < $4`
+	// Nobody else writes days of the partition under the lock.
+	deleteDays = `
+DELETE FROM gold.days USING unnest($1::timestamptz[], $2::bigint[]) AS d(day, series_id)
+WHERE days.series_id = d.series_id AND days.start = d.day`
+	copyDays       = `COPY gold.days (series_id, start, fold_key, day, hours) FROM STDIN (FORMAT binary)`
+	dayColumnCount = 5
 
 	unmarkDays = `
 DELETE FROM gold.changed_days c USING unnest($2::timestamptz[], $3::bigint[]) AS d(day, series_id)
@@ -53,32 +51,22 @@ ON CONFLICT (partition) DO UPDATE SET rolls = generations.rolls + 1,
 
 // rolling is one transaction of a roller.
 type rolling struct {
-	roller      *Roller
-	due         []dueDay  // in order of day and series
-	locked      time.Time // when the lock was had
-	quiet       time.Time // days that changed later are put off
-	hours, days copyBuffer
-	pieces      []gold.Stored // memory for those of a day
-	rolled      []seriesDay   // with parents in the buffers
-	gone        []seriesDay   // without rows, or that get no parents
-	last        int64         // the last day of all, Unix ns
-	postponed   []seriesDay
-	changed     []time.Time // of the postponed
+	roller    *Roller
+	due       []dueDay  // in order of day and series
+	locked    time.Time // when the lock was had
+	quiet     time.Time // days that changed later are put off
+	days      copyBuffer
+	pieces    []gold.Stored // memory for those of a day
+	rolled    []seriesDay   // with folds in the buffer
+	gone      []seriesDay   // without rows, or that are not folded
+	last      int64         // the last day of all, Unix ns
+	postponed []seriesDay
+	changed   []time.Time // of the postponed
 }
 
-// newRolling returns a rolling of the days. Those of metrics that are Paired are
-// taken out of the changed ones and no more: a change has set stale what parents
-// they have, of a time when the metric was not Paired, and they stay stale.
+// newRolling returns a rolling of the days.
 func newRolling(r *Roller, due []dueDay) *rolling {
-	t := &rolling{roller: r, last: due[len(due)-1].day}
-	for i := range due {
-		if due[i].metric.Paired() {
-			t.gone = append(t.gone, due[i].seriesDay)
-		} else {
-			t.due = append(t.due, due[i])
-		}
-	}
-	return t
+	return &rolling{roller: r, last: due[len(due)-1].day, due: due}
 }
 
 func (t *rolling) run(ctx context.Context, tx pgx.Tx) error {
@@ -90,9 +78,6 @@ func (t *rolling) run(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("lock: %w", err)
 	}
 	t.locked = time.Now()
-	if len(t.due) == 0 {
-		return t.record(ctx, tx)
-	}
 	if err := t.fold(ctx, tx); err != nil {
 		return err
 	}
@@ -110,7 +95,6 @@ func (t *rolling) bounds() (from, to time.Time) {
 // fold reads the base rows of the days, which nobody changes under the lock,
 // and folds them into the buffers a day at a time.
 func (t *rolling) fold(ctx context.Context, tx pgx.Tx) error {
-	t.hours.begin()
 	t.days.begin()
 	var (
 		from, to = t.bounds()
@@ -145,7 +129,6 @@ func (t *rolling) fold(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("read the rows of %d days: %w", len(t.due), err)
 	}
-	t.hours.end()
 	t.days.end()
 	return nil
 }
@@ -180,6 +163,10 @@ func (d *rollingDay) add(row *spreadRow) error {
 	if err := knowsEpochs(d.catalog, row.versions); err != nil {
 		return fmt.Errorf("row of series %d at %s: %w", d.series, timestamp(row.Start), err)
 	}
+	if d.metric.Paired() { // nothing reaches beyond its row
+		d.pieces = append(d.pieces, row.Stored)
+		return nil
+	}
 	return d.spread.Add(&row.Stored, row.versions)
 }
 
@@ -201,13 +188,22 @@ func (t *rolling) finish(d *rollingDay) error {
 		t.postponed, t.changed = append(t.postponed, d.seriesDay), append(t.changed, day.Changed)
 		return nil
 	}
-	key := gold.FoldKey(d.metric)
-	for i := range hours {
-		t.hours.parent(d.series, &hours[i], d.epoch, key)
-	}
-	t.days.parent(d.series, &day, d.epoch, key)
+	b := &t.days
+	b.row(dayColumnCount)
+	b.int8(d.series)
+	b.time(d.day)
+	b.int8(gold.FoldKey(d.metric))
+	b.folds(day)
+	b.folds(hours...)
 	t.rolled = append(t.rolled, d.seriesDay)
 	return nil
+}
+
+// folds writes a column of folds.
+func (b *copyBuffer) folds(folds ...gold.Stored) {
+	at := b.open()
+	*b = gold.AppendFolds(*b, folds)
+	b.close(at)
 }
 
 // write replaces the parents of the days in the buffers.
@@ -215,13 +211,9 @@ func (t *rolling) write(ctx context.Context, tx pgx.Tx) error {
 	if len(t.rolled) == 0 {
 		return nil
 	}
-	from, to := t.bounds()
 	days, ids := dayColumns(t.rolled)
-	if _, err := tx.Exec(ctx, deleteParents, days, ids, from, to); err != nil {
-		return fmt.Errorf("delete the parents of %d days: %w", len(days), err)
-	}
-	if err := copyIn(ctx, tx.Conn(), t.hours, copyHours); err != nil {
-		return fmt.Errorf("write the hours of %d days: %w", len(days), err)
+	if _, err := tx.Exec(ctx, deleteDays, days, ids); err != nil {
+		return fmt.Errorf("delete %d days: %w", len(days), err)
 	}
 	if err := copyIn(ctx, tx.Conn(), t.days, copyDays); err != nil {
 		return fmt.Errorf("write %d days: %w", len(days), err)
@@ -247,40 +239,4 @@ func (t *rolling) record(ctx context.Context, tx pgx.Tx) error {
 		return fmt.Errorf("take out the changed days: %w", err)
 	}
 	return nil
-}
-
-// A parent's columns behind its key and statistics.
-const (
-	parentColumns = `epoch, revision, changed_at, peak, peak_at_ns, cadence_ns, ` + spanColumns + `, fold_key`
-	parentCount   = 3 + statsCount + spanCount + 7
-
-	copyHours = `COPY gold.hours (series_id, start, width, ` + statsColumns + `, ` + parentColumns +
-		`) FROM STDIN (FORMAT binary)`
-	copyDays = `COPY gold.days (series_id, start, width, ` + statsColumns + `, ` + parentColumns +
-		`) FROM STDIN (FORMAT binary)`
-)
-
-func (b *copyBuffer) parent(series int64, p *gold.Stored, epoch, key int64) {
-	b.row(parentCount)
-	b.int8(series)
-	b.time(p.Start)
-	b.int4(int32(p.Width / time.Second))
-	b.stats(&p.Stats)
-	b.int8(epoch)
-	b.int8(p.Revision)
-	if p.Changed.IsZero() { // an hour without rows that a reading covers
-		b.int8(minusInfinity)
-	} else {
-		b.time(p.Changed.UnixNano())
-	}
-	if p.HasPeak {
-		b.float8(p.Peak)
-		b.int8(p.PeakAt)
-	} else {
-		b.null()
-		b.null()
-	}
-	b.int8(int64(p.Pace))
-	b.span(&p.Standing)
-	b.int8(key)
 }

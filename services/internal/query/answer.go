@@ -17,42 +17,132 @@ import (
 // store is where answers read from: gold as it is, or as it was.
 type store interface {
 	Bounds(ctx context.Context, ids []int64) (map[int64]goldstore.Bounds, error)
-	Rows(ctx context.Context, ids []int64, from, to int64, fn func(*goldstore.StatsRow) error) error
-	LastBefore(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error
-	FirstFrom(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error
-	Versions(ctx context.Context, keys []goldstore.RowKey) ([]goldstore.VersionsRow, error)
-	Parts(ctx context.Context, span goldstore.Span, fn func(*gold.Stored) error) error
+	Pieces(ctx context.Context, asks []goldstore.Ask) ([]goldstore.Pieces, error)
 }
 
-// answer gives the windows of one series to take, in time order.
+// answer gives the windows of one series that overlap [from, until) to take, in
+// time order.
 type answer struct {
-	from    store
-	series  goldstore.Series
-	catalog *catalog.Catalog
-	metric  *catalog.Metric
-	windows gold.Windows
-	take    func(*gold.Aggregate) error
+	series      goldstore.Series
+	bounds      goldstore.Bounds
+	metric      *catalog.Metric
+	windows     gold.Windows
+	from, until int64 // Unix ns
+	take        func(*gold.Aggregate) error
 }
 
-// run answers the windows that overlap [from, until), where the series has the
-// bounds b.
-func (a *answer) run(ctx context.Context, from, until int64, b goldstore.Bounds) error {
-	if from >= until {
+// answers runs answers, of which it holds what they read in memory: as many at once
+// as fit, or a part of one.
+type answers struct {
+	from    store
+	history catalog.History
+	waiting []answer
+	weight  int
+}
+
+// maxWeight bounds what is read at once, in days of 96 rows: some 60 MB where
+// nothing is folded.
+const maxWeight = 1000
+
+// weight is how much an answer reads at most.
+func (a *answer) weight() int {
+	from, to := a.span()
+	rows := max(1, int(15*time.Minute/max(a.metric.Window, time.Minute)))
+	return (int((to-from)/int64(gold.DaySpan)) + 2) * rows
+}
+
+// span returns the windows' outer bounds.
+func (a *answer) span() (from, to int64) {
+	from, _ = a.windows.Bounds(a.from)
+	_, to = a.windows.Bounds(a.until - 1)
+	return from, to
+}
+
+// add runs an answer, or keeps it to be run with others: end runs what is left.
+func (all *answers) add(ctx context.Context, a answer) error {
+	if a.from >= a.until {
 		return nil
 	}
-	if err := a.bounded(from, until); err != nil {
+	if err := a.bounded(); err != nil {
 		return err
 	}
-	aggregator := gold.NewAggregator(a.metric, a.windows, until, func(g gold.Aggregate) error { return a.take(&g) })
-	aggregator.SetHistory(a.catalog.History())
-	aggregator.Begin(from)
-	return a.fold(ctx, aggregator, from, until, b)
+	weight := a.weight()
+	if all.weight+weight > maxWeight {
+		if err := all.end(ctx); err != nil {
+			return err
+		}
+	}
+	all.waiting, all.weight = append(all.waiting, a), all.weight+weight
+	return nil
+}
+
+// end runs the answers that wait.
+func (all *answers) end(ctx context.Context) error {
+	waiting := all.waiting
+	all.waiting, all.weight = all.waiting[:0], 0
+	if len(waiting) == 1 && waiting[0].weight() > maxWeight {
+		return all.slices(ctx, &waiting[0])
+	}
+	asks := make([]goldstore.Ask, len(waiting))
+	for i := range waiting {
+		asks[i] = all.ask(&waiting[i])
+	}
+	pieces, err := all.from.Pieces(ctx, asks)
+	if err != nil {
+		return err
+	}
+	for i := range waiting {
+		aggregator := all.aggregator(&waiting[i])
+		if err := pieces[i].Feed(aggregator); err != nil {
+			return err
+		}
+		if err := aggregator.Finish(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// slices runs one answer in slices of time that begin at midnight, UTC.
+func (all *answers) slices(ctx context.Context, a *answer) error {
+	aggregator, whole := all.aggregator(a), all.ask(a)
+	length := int64(gold.DaySpan) * max(1, int64(maxWeight)*(whole.To-whole.From)/int64(gold.DaySpan)/int64(a.weight()))
+	for from := whole.From; from < whole.To; {
+		ask := whole
+		ask.From, ask.To = from, min(whole.To, gold.WindowStart(from+length, gold.DaySpan))
+		ask.Continues, ask.Continued = from > whole.From, ask.To < whole.To
+		ask.Expect = whole.Expect && !ask.Continues
+		pieces, err := all.from.Pieces(ctx, []goldstore.Ask{ask})
+		if err != nil {
+			return err
+		}
+		if err := pieces[0].Feed(aggregator); err != nil {
+			return err
+		}
+		from = ask.To
+	}
+	return aggregator.Finish()
+}
+
+func (all *answers) ask(a *answer) goldstore.Ask {
+	from, to := a.span()
+	return goldstore.Ask{
+		Series: a.series, Bounds: a.bounds, Metric: a.metric, History: all.history, Windows: a.windows, From: from, To: to,
+		Expect: a.metric.Cadence == 0 && a.metric.Interval() && a.from > a.bounds.FirstAt,
+	}
+}
+
+func (all *answers) aggregator(a *answer) *gold.Aggregator {
+	aggregator := gold.NewAggregator(a.metric, a.windows, a.until, func(g gold.Aggregate) error { return a.take(&g) })
+	aggregator.SetHistory(all.history)
+	aggregator.Begin(a.from)
+	return aggregator
 }
 
 // bounded refuses answers of more windows than anybody reads.
-func (a *answer) bounded(from, until int64) error {
-	start, end := a.windows.Whole(from)
-	if n := (until - start) / (end - start); n > maxWindows {
+func (a *answer) bounded() error {
+	start, end := a.windows.Whole(a.from)
+	if n := (a.until - start) / (end - start); n > maxWindows {
 		return invalid("end", "is %d windows of %s after start: at most %d are answered at once, ask in parts",
 			n, time.Duration(end-start), maxWindows)
 	}
@@ -68,148 +158,6 @@ func (r *timeRange) answered(b goldstore.Bounds) (from, until int64) {
 		until = r.end
 	}
 	return max(from, r.start), until
-}
-
-// fold feeds what is stored of the answered windows to the aggregator.
-func (a *answer) fold(
-	ctx context.Context, aggregator *gold.Aggregator, from, until int64, b goldstore.Bounds,
-) error {
-	if err := a.expect(ctx, aggregator, from, b); err != nil {
-		return err
-	}
-	lowest, _ := a.windows.Bounds(from)
-	_, highest := a.windows.Bounds(until - 1)
-	if err := a.parts(ctx, aggregator, lowest, highest, b); err != nil {
-		return err
-	}
-	return aggregator.Finish()
-}
-
-// parts feeds what is stored of [lowest, highest): days, hours and pieces of base
-// rows, or base rows alone where pairs of readings may lie across the edges of
-// windows and rows.
-func (a *answer) parts(
-	ctx context.Context, aggregator *gold.Aggregator, lowest, highest int64, b goldstore.Bounds,
-) error {
-	if !a.metric.Paired() {
-		if err := a.precede(ctx, aggregator, lowest, b); err != nil {
-			return err
-		}
-		return a.from.Parts(ctx, goldstore.Span{
-			SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
-			History: a.catalog.History(), Windows: a.windows,
-			From: lowest, To: highest,
-		}, aggregator.Add)
-	}
-	cut, err := a.cutRows(ctx, max(lowest, b.FirstAt), min(highest, b.LastAt+1))
-	if err != nil {
-		return err
-	}
-	return a.rows(ctx, lowest, highest, b, func(row *goldstore.Neighbour) error {
-		stored := gold.Stored{
-			Start: row.Start, Width: row.Width, Summary: gold.Summarize(a.metric, row.Start, row.Width, row.Stats),
-			Emptied: row.Emptied,
-		}
-		stored.Standing, stored.Revision, stored.Changed = row.Standing, row.Revision, row.ChangedAt
-		if versions, ok := cut[row.Start]; ok {
-			return aggregator.AddCut(&stored, versions)
-		}
-		return aggregator.Add(&stored)
-	})
-}
-
-// precede feeds what comes before the first window as far as flags depend on it.
-func (a *answer) precede(
-	ctx context.Context, aggregator *gold.Aggregator, lowest int64, b goldstore.Bounds,
-) error {
-	back, needed := gold.LooksBack(a.metric)
-	if !needed || lowest <= b.FirstStart {
-		return nil
-	}
-	from := b.FirstStart
-	err := a.from.LastBefore(ctx, a.series.ID, lowest-int64(back), func(row *goldstore.Neighbour) error {
-		from = row.Start
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return a.from.Parts(ctx, goldstore.Span{
-		SeriesID: a.series.ID, Reach: a.series.Reach, Metric: a.metric,
-		History: a.catalog.History(), Windows: a.windows,
-		From: gold.WindowStart(from, gold.HourSpan), To: lowest,
-	}, func(p *gold.Stored) error {
-		aggregator.Precede(&p.Stats)
-		return nil
-	})
-}
-
-// rows calls feed for the rows of [lowest, highest) and for the nearest rows
-// with readings on either side, and those before as far as flags depend on them.
-// A row that an edge cuts may hold the neighbour or leave it to the next one.
-func (a *answer) rows(
-	ctx context.Context, lowest, highest int64, b goldstore.Bounds, feed func(*goldstore.Neighbour) error,
-) error {
-	back, _ := gold.LooksBack(a.metric)
-	lowest = gold.WindowStart(lowest-int64(back), a.metric.Window)
-	highest = gold.WindowStart(highest-1, a.metric.Window) + int64(a.metric.Window)
-	if lowest > b.FirstStart {
-		if err := a.from.LastBefore(ctx, a.series.ID, lowest, feed); err != nil {
-			return err
-		}
-	}
-	err := a.from.Rows(ctx, []int64{a.series.ID}, lowest, highest, func(row *goldstore.StatsRow) error {
-		return feed(&goldstore.Neighbour{StatsRow: *row})
-	})
-	if err != nil || highest > b.LastStart {
-		return err
-	}
-	return a.from.FirstFrom(ctx, a.series.ID, highest, feed)
-}
-
-// expect tells the aggregator the distance of readings where the catalogue does
-// not: that of the series' first row.
-func (a *answer) expect(
-	ctx context.Context, aggregator *gold.Aggregator, from int64, b goldstore.Bounds,
-) error {
-	if a.metric.Cadence > 0 || !a.metric.Interval() || from <= b.FirstAt {
-		return nil
-	}
-	return a.from.Rows(ctx, []int64{a.series.ID}, b.FirstStart, b.FirstStart+1, func(row *goldstore.StatsRow) error {
-		summary := gold.Summarize(a.metric, row.Start, row.Width, row.Stats)
-		aggregator.Expect(&summary)
-		return nil
-	})
-}
-
-// cutRows returns the versions of the rows in [from, until) that lie across a
-// window's boundary, by row start.
-func (a *answer) cutRows(ctx context.Context, from, until int64) (map[int64][]gold.Version, error) {
-	var keys []goldstore.RowKey
-	for t := from; t < until; {
-		_, end := a.windows.Bounds(t)
-		if start := gold.WindowStart(end, a.metric.Window); start != end {
-			keys = append(keys, goldstore.RowKey{SeriesID: a.series.ID, Start: start, Width: a.metric.Window})
-		}
-		t = end
-	}
-	if first, _ := a.windows.Bounds(from); first != gold.WindowStart(first, a.metric.Window) {
-		keys = append(keys, goldstore.RowKey{
-			SeriesID: a.series.ID, Start: gold.WindowStart(first, a.metric.Window), Width: a.metric.Window,
-		})
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	rows, err := a.from.Versions(ctx, keys)
-	if err != nil {
-		return nil, err
-	}
-	cut := make(map[int64][]gold.Version, len(rows))
-	for _, row := range rows {
-		cut[row.Start] = row.Versions
-	}
-	return cut, nil
 }
 
 func aggregateOf(m *catalog.Metric, g *gold.Aggregate) *energyv1.Aggregate {

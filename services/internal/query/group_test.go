@@ -30,7 +30,7 @@ const quarter = int64(15 * time.Minute)
 
 // newSites draws three days around a change of the clocks.
 func newSites(t *rapid.T, l *library) *sites {
-	l.exec(t, "TRUNCATE gold.base, gold.parts, gold.days, gold.hours, gold.changed_days, gold.series, gold.entities")
+	l.exec(t, "TRUNCATE gold.base, gold.parts, gold.days, gold.changed_days, gold.series, gold.entities")
 	s := &sites{library: l, amounts: make(map[string][]float64)}
 	s.origin = time.Date(2026, 3, 28, 0, 0, 0, 0, time.UTC).UnixNano()
 	collector := gold.NewCollector(l.catalog)

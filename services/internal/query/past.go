@@ -53,15 +53,6 @@ func (p *past) Rows(ctx context.Context, ids []int64, from, to int64, fn func(*g
 	})
 }
 
-// Versions is that of the store.
-func (p *past) Versions(ctx context.Context, keys []goldstore.RowKey) ([]goldstore.VersionsRow, error) {
-	rows, err := p.tx.Versions(ctx, keys)
-	for i := range rows {
-		rows[i].Versions = gold.KnownAt(p.history, rows[i].Versions, p.at)
-	}
-	return rows, err
-}
-
 // walk calls fn for the rows of a series from t on, backwards those before it,
 // until it returns false.
 func (p *past) walk(
@@ -152,20 +143,103 @@ func (p *past) Bounds(ctx context.Context, ids []int64) (map[int64]goldstore.Bou
 	return bounds, nil
 }
 
-// Parts is that of the store, without parents: nobody keeps those of the past.
-func (p *past) Parts(ctx context.Context, s goldstore.Span, fn func(*gold.Stored) error) error {
-	spread := gold.NewSpread(s.Metric, s.Windows, s.From, s.To, fn)
-	spread.SetHistory(s.History)
-	err := p.tx.VersionRows(ctx, []int64{s.SeriesID}, s.From-int64(s.Reach), s.To, func(r *goldstore.VersionsRow) error {
+// Pieces is that of the store, without folds: nobody keeps those of the past.
+func (p *past) Pieces(ctx context.Context, asks []goldstore.Ask) ([]goldstore.Pieces, error) {
+	all := make([]goldstore.Pieces, len(asks))
+	for i := range asks {
+		if err := p.pieces(ctx, &asks[i], &all[i]); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (p *past) pieces(ctx context.Context, a *goldstore.Ask, out *goldstore.Pieces) error {
+	id := a.Series.ID
+	if a.Expect {
+		err := p.Rows(ctx, []int64{id}, a.Bounds.FirstStart, a.Bounds.FirstStart+1, func(r *goldstore.StatsRow) error {
+			out.Expect = &stored(a.Metric, r).Summary
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	neighbour := func(n *goldstore.Neighbour) error {
+		s := stored(a.Metric, &n.StatsRow)
+		s.Emptied = n.Emptied
+		out.Pieces = append(out.Pieces, goldstore.Piece{Stored: *s})
+		return nil
+	}
+	if !a.Metric.Paired() {
+		return p.spread(ctx, a, out)
+	}
+	from, to := a.Span()
+	at, needed := a.Before()
+	if !a.Continues {
+		from = at
+	}
+	if needed {
+		if err := p.LastBefore(ctx, id, at, neighbour); err != nil {
+			return err
+		}
+	}
+	cut := make(map[int64]bool)
+	a.CutRows(cut)
+	err := p.tx.VersionRows(ctx, []int64{id}, from, to, func(r *goldstore.VersionsRow) error {
 		row, ok := p.row(r)
 		if !ok {
 			return nil
 		}
-		stored := gold.Stored{
-			Start: row.Start, Width: row.Width, Summary: gold.Summarize(s.Metric, row.Start, row.Width, row.Stats),
+		piece := goldstore.Piece{Stored: *stored(a.Metric, &row)}
+		if cut[r.Start] {
+			piece.Versions = r.Versions
 		}
-		stored.Standing = row.Standing
-		return spread.Add(&stored, r.Versions)
+		out.Pieces = append(out.Pieces, piece)
+		return nil
+	})
+	if at, needed := a.Behind(); err == nil && needed {
+		err = p.FirstFrom(ctx, id, at, neighbour)
+	}
+	return err
+}
+
+// stored returns a row as an aggregator takes it.
+func stored(m *catalog.Metric, r *goldstore.StatsRow) *gold.Stored {
+	s := &gold.Stored{Start: r.Start, Width: r.Width, Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
+	s.Standing = r.Standing
+	return s
+}
+
+// spread puts the pieces of rows of a metric that is not Paired into out.
+func (p *past) spread(ctx context.Context, a *goldstore.Ask, out *goldstore.Pieces) error {
+	from := a.From
+	if _, flags := gold.LooksBack(a.Metric); flags && from > a.Bounds.FirstStart && !a.Continues {
+		from = a.Bounds.FirstStart
+		at, _ := a.Before()
+		err := p.LastBefore(ctx, a.Series.ID, at, func(n *goldstore.Neighbour) error {
+			from = n.Start
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	spread := gold.NewSpread(a.Metric, a.Windows, from, a.To, func(s *gold.Stored) error {
+		if s.Start < a.From {
+			out.Preceding = append(out.Preceding, s.Stats)
+		} else {
+			out.Pieces = append(out.Pieces, goldstore.Piece{Stored: *s})
+		}
+		return nil
+	})
+	spread.SetHistory(a.History)
+	err := p.tx.VersionRows(ctx, []int64{a.Series.ID}, from-int64(a.Series.Reach), a.To, func(r *goldstore.VersionsRow) error {
+		row, ok := p.row(r)
+		if !ok {
+			return nil
+		}
+		return spread.Add(stored(a.Metric, &row), r.Versions)
 	})
 	if err != nil {
 		return err

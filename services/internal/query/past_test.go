@@ -21,7 +21,7 @@ func TestThePastIsAsItWasAnswered(t *testing.T) {
 	t.Parallel()
 	l := newLibrary(t, everyKind)
 	rapid.Check(t, func(t *rapid.T) {
-		l.exec(t, "TRUNCATE gold.base, gold.parts, gold.days, gold.hours, gold.changed_days, gold.series")
+		l.exec(t, "TRUNCATE gold.base, gold.parts, gold.days, gold.changed_days, gold.series")
 		origin := time.Date(2026, 3, 27, 0, 0, 0, 0, time.UTC).UnixNano()
 		asked, _, _ := anyAsked(t, origin)
 		asked.fill = energyv1.GapFill(rapid.IntRange(0, 4).Draw(t, "fill"))

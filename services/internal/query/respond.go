@@ -26,6 +26,9 @@ type responder struct {
 	registry entity.Registry
 	now      int64 // the clock of what is final, Unix ns
 	send     func(*energyv1.QueryAggregatesResponse) error
+
+	answers answers
+	out     *filler // of the series that is being answered
 }
 
 // answer answers the question about some series.
@@ -43,29 +46,46 @@ func (r *responder) answer(ctx context.Context, series []goldstore.Series) error
 	if err != nil {
 		return err
 	}
+	r.answers = answers{from: r.from, history: r.catalog.History()}
 	if r.grouped() {
 		return r.groups(ctx, series, bounds)
 	}
 	for _, one := range series {
-		m := r.catalog.Metric(one.Series)
-		out := r.stream(m, &energyv1.QueryAggregatesResponse{Series: wire.SeriesKey(one.Series)})
 		b, ok := bounds[one.ID]
 		if !ok {
 			continue
 		}
+		m := r.catalog.Metric(one.Series)
+		out := r.stream(m, &energyv1.QueryAggregatesResponse{Series: wire.SeriesKey(one.Series)})
 		_, until := r.answered(b)
 		err := r.one(ctx, one, b, until, func(p *piece, g *gold.Aggregate) error {
+			if r.out != out {
+				if err := r.next(out); err != nil {
+					return err
+				}
+			}
 			a := r.aggregate(m, g)
 			a.Date = p.windows.Date(g.Start)
 			return out.add(a)
 		})
-		if err == nil {
-			err = out.end()
-		}
 		if err != nil {
 			return err
 		}
 	}
+	if err := r.answers.end(ctx); err != nil {
+		return err
+	}
+	return r.next(nil)
+}
+
+// next ends the series that is being answered and begins another.
+func (r *responder) next(out *filler) error {
+	if r.out != nil {
+		if err := r.out.end(); err != nil {
+			return err
+		}
+	}
+	r.out = out
 	return nil
 }
 
@@ -83,11 +103,11 @@ func (r *responder) one(
 	}
 	for i := range pieces {
 		p := &pieces[i]
-		a := answer{
-			from: r.from, series: series, catalog: r.catalog, metric: m, windows: p.windows,
+		err := r.answers.add(ctx, answer{
+			series: series, bounds: b, metric: m, windows: p.windows, from: max(from, p.from), until: min(until, p.until),
 			take: func(g *gold.Aggregate) error { return take(p, g) },
-		}
-		if err := a.run(ctx, max(from, p.from), min(until, p.until), b); err != nil {
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -163,6 +183,9 @@ func (r *responder) groups(ctx context.Context, series []goldstore.Series, bound
 		if err != nil {
 			return err
 		}
+	}
+	if err := r.answers.end(ctx); err != nil {
+		return err
 	}
 	return r.sendGroups(groups)
 }

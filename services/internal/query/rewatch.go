@@ -100,10 +100,14 @@ func (e *evaluation) piece(ctx context.Context, p *piece, bounds map[int64]golds
 		if b, ok := bounds[e.series.ID]; ok {
 			asked := timeRange{start: span.from, end: span.to}
 			from, until := asked.answered(b)
-			a := answer{
-				from: e.tx, series: e.series, catalog: e.catalog, metric: e.metric, windows: p.windows, take: take,
+			all := answers{from: e.tx, history: e.catalog.History()}
+			err := all.add(ctx, answer{
+				series: e.series, bounds: b, metric: e.metric, windows: p.windows, from: from, until: until, take: take,
+			})
+			if err == nil {
+				err = all.end(ctx)
 			}
-			if err := a.run(ctx, from, until, b); err != nil {
+			if err != nil {
 				return err
 			}
 		}

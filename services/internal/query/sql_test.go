@@ -145,7 +145,7 @@ type history struct {
 
 // store draws readings of some metrics and stores them in two flushes.
 func (l *library) record(t *rapid.T) (h history) {
-	l.exec(t, "TRUNCATE gold.series, gold.base, gold.hours, gold.days, gold.changed_days, gold.generations")
+	l.exec(t, "TRUNCATE gold.series, gold.base, gold.days, gold.changed_days, gold.generations")
 	names := []string{"undeclared"}
 	for _, m := range l.catalog.Metrics() {
 		names = append(names, m.Name)

@@ -1,0 +1,493 @@
+package goldstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+)
+
+// Ask names what an answer needs to know of one series: its windows in [From, To).
+type Ask struct {
+	Series   Series
+	Bounds   Bounds // of the series
+	Metric   *catalog.Metric
+	History  catalog.History
+	Windows  gold.Windows
+	From, To int64 // Unix ns; bounds of windows
+	// Expect asks for what tells the cadence of readings: the series' first row.
+	Expect bool
+	// Continues says that the ask goes on where another one ended, Continued that
+	// another one goes on where it ends.
+	Continues, Continued bool
+}
+
+// Piece is a day, an hour or a base row, or a piece of one.
+type Piece struct {
+	gold.Stored
+	// Versions, normalized, come with a base row that the bound of a window cuts,
+	// of a metric that is Paired: see gold.Aggregator.AddCut.
+	Versions []gold.Version
+}
+
+// Pieces is what a gold.Aggregator is to be fed, in this order.
+type Pieces struct {
+	Expect    *gold.Summary  // nil where the catalogue or the pieces tell the cadence
+	Preceding []gold.Partial // see gold.Aggregator.Precede
+	Pieces    []Piece
+}
+
+// Feed feeds an aggregator.
+func (p *Pieces) Feed(a *gold.Aggregator) error {
+	if p.Expect != nil {
+		a.Expect(p.Expect)
+	}
+	for i := range p.Preceding {
+		a.Precede(&p.Preceding[i])
+	}
+	for i := range p.Pieces {
+		var err error
+		if piece := &p.Pieces[i]; piece.Versions != nil {
+			err = a.AddCut(&piece.Stored, piece.Versions)
+		} else {
+			err = a.Add(&piece.Stored)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Pieces returns what there is of each ask, in as few pieces as its windows allow:
+// days that lie inside a window, hours that do so, and base rows for the rest and
+// wherever folds are missing, stale or made under other parameters; of metrics that
+// are not Paired pieces of base rows, see gold.Spread. A gold.Aggregator makes the
+// same answer of them, bit for bit, as of base rows alone.
+//
+// All is read at once and held in memory: ask for as much as fits.
+func (tx *ReadTx) Pieces(ctx context.Context, asks []Ask) ([]Pieces, error) {
+	r := piecesReader{tx: tx, asks: asks, out: make([]Pieces, len(asks)), parts: make([][]part, len(asks))}
+	if err := r.run(ctx); err != nil {
+		return nil, fmt.Errorf("read pieces of %d series: %w", len(asks), err)
+	}
+	return r.out, nil
+}
+
+// piecesReader is one call of Pieces.
+type piecesReader struct {
+	tx    *ReadTx
+	asks  []Ask
+	out   []Pieces
+	parts [][]part // of each ask, in order
+}
+
+// part is a fold, or a span of base rows that is to be read.
+type part struct {
+	fold     gold.Stored
+	rows     bool
+	from, to int64
+	use      use
+	read     []Piece // the rows
+}
+
+// use is what a part is for.
+type use uint8
+
+const (
+	answered use = iota
+	preceding
+	expected
+)
+
+func (r *piecesReader) run(ctx context.Context) error {
+	days, err := r.days(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := r.neighbours(ctx, selectLastBefore, (*Ask).Before)
+	if err != nil {
+		return err
+	}
+	behind, err := r.neighbours(ctx, selectFirstFrom, (*Ask).Behind)
+	if err != nil {
+		return err
+	}
+	for i := range r.asks {
+		r.plan(i, days[i], before[i])
+	}
+	if err := r.rows(ctx); err != nil {
+		return err
+	}
+	for i := range r.asks {
+		r.assemble(i, before[i], behind[i])
+	}
+	return nil
+}
+
+// Span returns the times whose rows are answered: whole rows where the aggregator
+// cuts them.
+func (a *Ask) Span() (from, to int64) {
+	if !a.Metric.Paired() {
+		return a.From, a.To
+	}
+	width := a.Metric.Window
+	return gold.WindowStart(a.From, width), gold.WindowStart(a.To-1, width) + int64(width)
+}
+
+// Before returns the time before which the nearest reading matters; ok is false
+// when none does or there is none.
+func (a *Ask) Before() (at int64, ok bool) {
+	from, _ := a.Span()
+	back, flags := gold.LooksBack(a.Metric)
+	at = from - int64(back)
+	if a.Metric.Paired() {
+		at = gold.WindowStart(at, a.Metric.Window)
+	}
+	return at, (a.Metric.Paired() || flags) && at > a.Bounds.FirstStart && !a.Continues
+}
+
+// Behind is Before of the readings behind the last window.
+func (a *Ask) Behind() (at int64, ok bool) {
+	_, to := a.Span()
+	return to, a.Metric.Paired() && to <= a.Bounds.LastStart && !a.Continued
+}
+
+// packedDay is a day as its folds have it.
+type packedDay struct {
+	start int64
+	day   gold.Stored // with a width if a window holds it
+	hours []gold.Stored
+}
+
+// The folds that hold of series, with the keys that they must be of.
+const selectFolds = `
+SELECT s.n, d.start, d.day, CASE WHEN s.hours THEN d.hours END
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[], $5::boolean[])
+	WITH ORDINALITY AS s(id, key, since, until, hours, n)
+CROSS JOIN LATERAL (SELECT start, day, hours FROM gold.days
+	WHERE series_id = s.id AND start >= s.since AND start < s.until AND fold_key = s.key AND NOT stale OFFSET 0) AS d`
+
+// days reads the days of each ask whose folds are of use, in order.
+func (r *piecesReader) days(ctx context.Context) ([][]packedDay, error) {
+	var (
+		ids, keys    []int64
+		since, until []time.Time
+		hours        []bool
+		asks         []int
+		days         = make([][]packedDay, len(r.asks))
+	)
+	for i := range r.asks {
+		a := &r.asks[i]
+		fixed := a.Windows.Fixed()
+		if a.Series.Reach > maxParentReach || fixed > 0 && fixed < gold.HourSpan {
+			continue
+		}
+		asks, ids, keys = append(asks, i), append(ids, a.Series.ID), append(keys, gold.FoldKey(a.Metric))
+		since = append(since, timestamp(gold.WindowStart(a.From, gold.DaySpan)))
+		until = append(until, ceilMicros(a.To))
+		hours = append(hours, !a.Windows.HoldDays())
+	}
+	if len(asks) == 0 {
+		return days, nil
+	}
+	err := r.tx.each(ctx, selectFolds, []any{ids, keys, since, until, hours}, func(f *fields) error {
+		i := asks[int(f.int8())-1]
+		d := packedDay{start: f.nanos()}
+		day, hours := f.bytes(), f.bytes()
+		if err := f.err(); err != nil {
+			return err
+		}
+		w := holder{ask: &r.asks[i]}
+		var err error
+		switch {
+		case w.whole(d.start, gold.DaySpan):
+			err = gold.ReadFolds(day, gold.DaySpan, func(s *gold.Stored) error {
+				d.day = *s
+				return nil
+			})
+		case hours == nil:
+			return nil
+		default:
+			err = gold.ReadFolds(hours, gold.HourSpan, func(s *gold.Stored) error {
+				d.hours = append(d.hours, *s)
+				return nil
+			})
+		}
+		days[i] = append(days[i], d)
+		return err
+	})
+	for i := range days {
+		slices.SortFunc(days[i], func(a, b packedDay) int { return cmp.Compare(a.start, b.start) })
+	}
+	return days, err
+}
+
+// holder tells what lies inside one window of an ask.
+type holder struct {
+	ask        *Ask
+	start, end int64 // of the window looked at last
+}
+
+func (w *holder) whole(start int64, span time.Duration) bool {
+	if start < w.start || start >= w.end {
+		w.start, w.end = w.ask.Windows.Bounds(start)
+	}
+	end := start + int64(span)
+	return end <= w.end && start >= w.ask.From && end <= w.ask.To && start >= w.start
+}
+
+// plan lays down the parts of an ask: folds, and spans of rows between them.
+func (r *piecesReader) plan(i int, days []packedDay, before *Neighbour) {
+	a := &r.asks[i]
+	if a.Expect {
+		r.addRows(i, a.Bounds.FirstStart, a.Bounds.FirstStart+1, expected)
+	}
+	from, to := a.Span()
+	if back, flags := gold.LooksBack(a.Metric); flags && a.From > a.Bounds.FirstStart && !a.Continues {
+		switch {
+		case a.Metric.Paired():
+			r.addRows(i, gold.WindowStart(from-int64(back), a.Metric.Window), from, answered)
+		case before != nil:
+			r.addRows(i, before.Start, from, preceding)
+		default:
+			r.addRows(i, a.Bounds.FirstStart, from, preceding)
+		}
+	}
+	w := holder{ask: a}
+	at := from
+	for j := range days {
+		d := &days[j]
+		r.addRows(i, at, min(d.start, to), answered)
+		at = max(at, d.start+int64(gold.DaySpan))
+		if d.day.Width > 0 {
+			r.parts[i] = append(r.parts[i], part{fold: d.day})
+			continue
+		}
+		for k := range d.hours {
+			h := &d.hours[k]
+			switch {
+			case w.whole(h.Start, gold.HourSpan):
+				r.parts[i] = append(r.parts[i], part{fold: *h})
+			default:
+				r.addRows(i, max(h.Start, from), min(h.End(), to), answered)
+			}
+		}
+	}
+	r.addRows(i, at, to, answered)
+}
+
+// addRows adds a span of rows, to the one before if it goes on with it.
+func (r *piecesReader) addRows(i int, from, to int64, u use) {
+	if from >= to {
+		return
+	}
+	if n := len(r.parts[i]) - 1; n >= 0 {
+		if last := &r.parts[i][n]; last.rows && last.use == u && last.to == from {
+			last.to = to
+			return
+		}
+	}
+	r.parts[i] = append(r.parts[i], part{rows: true, from: from, to: to, use: u})
+}
+
+// The rows of spans and those before from which a reading may reach into one, with
+// the versions of those that need them. The bounds on start leave out partitions.
+// OFFSET 0 keeps one walk of the index a span.
+const selectRows = `
+SELECT s.n, b.*
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[]) WITH ORDINALITY AS s(id, since, until, width, n)
+CROSS JOIN LATERAL (
+	SELECT ` + spreadColumns + `, ` + versionColumns + `
+	FROM (SELECT *, ` + tangled + ` OR date_bin(s.width, start, 'epoch') = ANY ($5::timestamptz[]) AS needed FROM ` + spreadBase + `
+		series_id = s.id AND start > s.since AND start < s.until AND start > $6 AND start < $7) AS b) AS b
+	ORDER BY start, width OFFSET 0) AS b`
+
+// rows reads the spans of rows that were laid down.
+func (r *piecesReader) rows(ctx context.Context) error {
+	var (
+		ids          []int64
+		since, until []time.Time
+		widths       []time.Duration
+		parts        []*part
+		metrics      []*Ask
+		cut          = make(map[int64]bool)
+	)
+	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	for i := range r.asks {
+		a := &r.asks[i]
+		a.CutRows(cut)
+		for j := range r.parts[i] {
+			p := &r.parts[i][j]
+			if !p.rows {
+				continue
+			}
+			from := p.from - 1 // rows start in whole µs
+			if !a.Metric.Paired() {
+				from = p.from - max(int64(a.Series.Reach), int64(maxWidth))
+			}
+			first, last = min(first, from), max(last, p.to)
+			ids, widths = append(ids, a.Series.ID), append(widths, a.Metric.Window)
+			since, until = append(since, floorMicros(from)), append(until, ceilMicros(p.to))
+			parts, metrics = append(parts, p), append(metrics, a)
+		}
+	}
+	if len(parts) == 0 {
+		return nil
+	}
+	bounds := make([]time.Time, 0, len(cut))
+	for start := range cut {
+		bounds = append(bounds, timestamp(start))
+	}
+	arguments := []any{ids, since, until, widths, bounds, floorMicros(first), ceilMicros(last)}
+	rows := make([][]spreadRow, len(parts))
+	err := r.tx.each(ctx, selectRows, arguments, func(f *fields) error {
+		n := int(f.int8()) - 1
+		row, stats, err := f.spreadRow()
+		if err != nil {
+			return err
+		}
+		row.summarize(metrics[n].Metric, stats)
+		rows[n] = append(rows[n], row)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for n, p := range parts {
+		slices.SortFunc(rows[n], func(a, b spreadRow) int {
+			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Width, b.Width))
+		})
+		if err := p.take(metrics[n], rows[n]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// floorMicros returns a time for a comparison of starts, which are whole µs.
+func floorMicros(ns int64) time.Time { return timestamp(ns).Truncate(time.Microsecond) }
+
+// CutRows adds the starts of the base windows that a bound of windows cuts. Fixed
+// windows hold whole ones.
+func (a *Ask) CutRows(starts map[int64]bool) {
+	for t := a.From; a.Windows.Fixed() == 0; {
+		if start := gold.WindowStart(t, a.Metric.Window); start != t {
+			starts[start] = true
+		}
+		if t >= a.To {
+			break
+		}
+		_, t = a.Windows.Bounds(t)
+	}
+}
+
+// take puts the rows of a span into pieces.
+func (p *part) take(a *Ask, rows []spreadRow) error {
+	if p.use == expected || a.Metric.Paired() {
+		for i := range rows {
+			if row := &rows[i]; row.Start >= p.from && row.Start < p.to {
+				p.read = append(p.read, Piece{row.Stored, row.versions})
+			}
+		}
+		return nil
+	}
+	windows := a.Windows
+	if p.use == preceding {
+		windows = gold.Windows{}
+	}
+	spread := gold.NewSpread(a.Metric, windows, p.from, p.to, func(s *gold.Stored) error {
+		p.read = append(p.read, Piece{Stored: *s})
+		return nil
+	})
+	spread.SetHistory(a.History)
+	for i := range rows {
+		if err := spread.Add(&rows[i].Stored, rows[i].versions); err != nil {
+			return err
+		}
+	}
+	return spread.Finish()
+}
+
+// assemble puts together what was read of an ask.
+func (r *piecesReader) assemble(i int, before, behind *Neighbour) {
+	out, m := &r.out[i], r.asks[i].Metric
+	neighbour := func(n *Neighbour) {
+		if n == nil || !m.Paired() {
+			return
+		}
+		s := gold.Stored{Start: n.Start, Width: n.Width, Summary: gold.Summarize(m, n.Start, n.Width, n.Stats), Emptied: n.Emptied}
+		s.Standing, s.Revision, s.Changed = n.Standing, n.Revision, n.ChangedAt
+		out.Pieces = append(out.Pieces, Piece{Stored: s})
+	}
+	neighbour(before)
+	for j := range r.parts[i] {
+		p := &r.parts[i][j]
+		switch {
+		case !p.rows:
+			out.Pieces = append(out.Pieces, Piece{Stored: p.fold})
+		case p.use == answered:
+			out.Pieces = append(out.Pieces, p.read...)
+		case p.use == preceding:
+			for k := range p.read {
+				out.Preceding = append(out.Preceding, p.read[k].Stats)
+			}
+		case len(p.read) > 0:
+			out.Expect = &p.read[0].Summary
+		}
+	}
+	neighbour(behind)
+}
+
+// As in selectBounds, one step into the index.
+const (
+	nearest = `SELECT k.n, ` + rowColumns + `,
+	(SELECT coalesce(max(settled_ns), 0) FROM gold.base e WHERE e.series_id = k.id AND %s)
+FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS k(id, at, n)
+CROSS JOIN LATERAL (SELECT * FROM gold.base WHERE series_id = k.id AND count > 0 AND start %s LIMIT 1) AS n`
+)
+
+var (
+	selectLastBefore = fmt.Sprintf(nearest, "e.start > n.start AND e.start < k.at", "< k.at ORDER BY start DESC, width DESC")
+	selectFirstFrom  = fmt.Sprintf(nearest, "e.start < n.start AND e.start >= k.at", ">= k.at ORDER BY start, width")
+)
+
+// neighbours reads the nearest row with readings on a side of a time, of those asks
+// that need one; nil where there is none.
+func (r *piecesReader) neighbours(
+	ctx context.Context, sql string, of func(*Ask) (at int64, ok bool),
+) ([]*Neighbour, error) {
+	var (
+		ids   []int64
+		times []time.Time
+		asks  []int
+		found = make([]*Neighbour, len(r.asks))
+	)
+	for i := range r.asks {
+		if at, ok := of(&r.asks[i]); ok {
+			ids, times, asks = append(ids, r.asks[i].Series.ID), append(times, ceilMicros(at)), append(asks, i)
+		}
+	}
+	if len(asks) == 0 {
+		return found, nil
+	}
+	err := r.tx.each(ctx, sql, []any{ids, times}, func(f *fields) error {
+		i := asks[int(f.int8())-1]
+		n := new(Neighbour)
+		f.row(&n.StatsRow)
+		n.Emptied = f.int8()
+		found[i] = n
+		return f.err()
+	})
+	return found, err
+}
+
+// ceilMicros returns a time for a comparison of starts, which are whole µs.
+func ceilMicros(ns int64) time.Time {
+	return timestamp(ns).Add(time.Microsecond - 1).Truncate(time.Microsecond)
+}
