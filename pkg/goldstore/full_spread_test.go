@@ -65,8 +65,12 @@ func spreadEnergy(t *testing.T, s *Store, ask Ask) (energy float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i := range pieces[0].Pieces {
-			energy += pieces[0].Pieces[i].Stats.Energy
+		err = pieces[0].Each(func(p *gold.Stored) error {
+			energy += p.Stats.Energy
+			return nil
+		}, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 	return energy

@@ -76,13 +76,17 @@ func TestPieces(t *testing.T) {
 			}
 			for i := range all {
 				got, last := pieces{}, int64(-1)
-				for j := range all[i].Pieces {
-					p := &all[i].Pieces[j]
+				count := func(p *gold.Stored) error {
 					if p.Start < last {
 						t.Errorf("%s: piece at %d comes after what ends at %d", name, p.Start, last)
 					}
 					last = p.End()
 					got[p.Width]++
+					return nil
+				}
+				err := all[i].Each(count, func(p *gold.Stored, _ []gold.Version) error { return count(p) })
+				if err != nil {
+					t.Fatal(err)
 				}
 				if diff := cmp.Diff(want, got); diff != "" {
 					t.Errorf("%s of %s: %s", name, series[i].Series, diff)

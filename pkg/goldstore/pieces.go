@@ -27,19 +27,29 @@ type Ask struct {
 	Continues, Continued bool
 }
 
-// Piece is a day, an hour or a base row, or a piece of one.
-type Piece struct {
-	gold.Stored
-	// Versions, normalized, come with a base row that the bound of a window cuts,
-	// of a metric that is Paired: see gold.Aggregator.AddCut.
-	Versions []gold.Version
-}
-
-// Pieces is what a gold.Aggregator is to be fed, in this order.
+// Pieces is what a gold.Aggregator is to be fed.
 type Pieces struct {
 	Expect    *gold.Summary  // nil where the catalogue or the pieces tell the cadence
 	Preceding []gold.Partial // see gold.Aggregator.Precede
-	Pieces    []Piece
+	pieces    []piece
+}
+
+// piece is a base row, a piece of one, or folds of some hours or of a day.
+type piece struct {
+	row *gold.Stored
+	// versions, normalized, come with a base row that the bound of a window cuts, of
+	// a metric that is Paired: see gold.Aggregator.AddCut.
+	versions []gold.Version
+
+	folds    []byte // where there is no row
+	width    time.Duration
+	from, to int64 // the folds inside count
+}
+
+// Add adds a base row, with its versions if a bound of a window cuts it and the
+// metric is Paired, or a piece of one.
+func (p *Pieces) Add(row *gold.Stored, versions []gold.Version) {
+	p.pieces = append(p.pieces, piece{row: row, versions: versions})
 }
 
 // Feed feeds an aggregator.
@@ -50,12 +60,27 @@ func (p *Pieces) Feed(a *gold.Aggregator) error {
 	for i := range p.Preceding {
 		a.Precede(&p.Preceding[i])
 	}
-	for i := range p.Pieces {
+	return p.Each(a.Add, a.AddCut)
+}
+
+// Each calls whole for each day, hour, row or piece of one, in order, and cut for
+// the rows that come with versions. What they are given is theirs only during the
+// call.
+func (p *Pieces) Each(whole func(*gold.Stored) error, cut func(*gold.Stored, []gold.Version) error) error {
+	for i := range p.pieces {
 		var err error
-		if piece := &p.Pieces[i]; piece.Versions != nil {
-			err = a.AddCut(&piece.Stored, piece.Versions)
-		} else {
-			err = a.Add(&piece.Stored)
+		switch one := &p.pieces[i]; {
+		case one.row == nil:
+			err = gold.ReadFolds(one.folds, one.width, func(s *gold.Stored) error {
+				if s.Start < one.from || s.End() > one.to {
+					return nil
+				}
+				return whole(s)
+			})
+		case one.versions != nil:
+			err = cut(one.row, one.versions)
+		default:
+			err = whole(one.row)
 		}
 		if err != nil {
 			return err
@@ -87,13 +112,13 @@ type piecesReader struct {
 	parts [][]part // of each ask, in order
 }
 
-// part is a fold, or a span of base rows that is to be read.
+// part is folds, or a span of base rows that is to be read.
 type part struct {
-	fold     gold.Stored
+	folds    []piece
 	rows     bool
 	from, to int64
 	use      use
-	read     []Piece // the rows
+	read     []piece // the rows
 }
 
 // use is what a part is for.
@@ -161,8 +186,8 @@ func (a *Ask) Behind() (at int64, ok bool) {
 // packedDay is a day as its folds have it.
 type packedDay struct {
 	start int64
-	day   gold.Stored // with a width if a window holds it
-	hours []gold.Stored
+	folds []byte
+	width time.Duration // a day's if a window holds it, else an hour's
 }
 
 // The folds that hold of series, with the keys that they must be of.
@@ -203,24 +228,16 @@ func (r *piecesReader) days(ctx context.Context) ([][]packedDay, error) {
 		if err := f.err(); err != nil {
 			return err
 		}
-		w := holder{ask: &r.asks[i]}
-		var err error
-		switch {
+		switch w := (holder{ask: &r.asks[i]}); {
 		case w.whole(d.start, gold.DaySpan):
-			err = gold.ReadFolds(day, gold.DaySpan, func(s *gold.Stored) error {
-				d.day = *s
-				return nil
-			})
+			d.folds, d.width = slices.Clone(day), gold.DaySpan
 		case hours == nil:
 			return nil
 		default:
-			err = gold.ReadFolds(hours, gold.HourSpan, func(s *gold.Stored) error {
-				d.hours = append(d.hours, *s)
-				return nil
-			})
+			d.folds, d.width = slices.Clone(hours), gold.HourSpan
 		}
 		days[i] = append(days[i], d)
-		return err
+		return nil
 	})
 	for i := range days {
 		slices.SortFunc(days[i], func(a, b packedDay) int { return cmp.Compare(a.start, b.start) })
@@ -259,27 +276,45 @@ func (r *piecesReader) plan(i int, days []packedDay, before *Neighbour) {
 			r.addRows(i, a.Bounds.FirstStart, from, preceding)
 		}
 	}
-	w := holder{ask: a}
 	at := from
-	for j := range days {
-		d := &days[j]
+	for _, d := range days {
 		r.addRows(i, at, min(d.start, to), answered)
 		at = max(at, d.start+int64(gold.DaySpan))
-		if d.day.Width > 0 {
-			r.parts[i] = append(r.parts[i], part{fold: d.day})
-			continue
-		}
-		for k := range d.hours {
-			h := &d.hours[k]
-			switch {
-			case w.whole(h.Start, gold.HourSpan):
-				r.parts[i] = append(r.parts[i], part{fold: *h})
-			default:
-				r.addRows(i, max(h.Start, from), min(h.End(), to), answered)
-			}
-		}
+		r.addFolds(i, d, from, to)
 	}
 	r.addRows(i, at, to, answered)
+}
+
+// addFolds adds the folds of a day, and spans of rows for the hours that a bound of
+// a window or of the ask cuts.
+func (r *piecesReader) addFolds(i int, d packedDay, from, to int64) {
+	a := &r.asks[i]
+	folds := func(from, to int64) {
+		if from < to {
+			r.parts[i] = append(r.parts[i], part{folds: []piece{{folds: d.folds, width: d.width, from: from, to: to}}})
+		}
+	}
+	at, end := max(d.start, from), min(d.start+int64(gold.DaySpan), to)
+	if d.width == gold.DaySpan {
+		folds(at, end)
+		return
+	}
+	cut := func(hour int64) {
+		folds(at, hour)
+		at = max(at, min(hour+int64(gold.HourSpan), end))
+		r.addRows(i, max(hour, from), at, answered)
+	}
+	for t := at; ; {
+		if hour := gold.WindowStart(t, gold.HourSpan); hour != t && hour+int64(gold.HourSpan) > at {
+			cut(hour)
+		}
+		if t >= end {
+			break
+		}
+		_, t = a.Windows.Bounds(t)
+		t = min(t, end)
+	}
+	folds(at, end)
 }
 
 // addRows adds a span of rows, to the one before if it goes on with it.
@@ -392,7 +427,7 @@ func (p *part) take(a *Ask, rows []spreadRow) error {
 	if p.use == expected || a.Metric.Paired() {
 		for i := range rows {
 			if row := &rows[i]; row.Start >= p.from && row.Start < p.to {
-				p.read = append(p.read, Piece{row.Stored, row.versions})
+				p.read = append(p.read, piece{row: &row.Stored, versions: row.versions})
 			}
 		}
 		return nil
@@ -402,7 +437,8 @@ func (p *part) take(a *Ask, rows []spreadRow) error {
 		windows = gold.Windows{}
 	}
 	spread := gold.NewSpread(a.Metric, windows, p.from, p.to, func(s *gold.Stored) error {
-		p.read = append(p.read, Piece{Stored: *s})
+		kept := *s
+		p.read = append(p.read, piece{row: &kept})
 		return nil
 	})
 	spread.SetHistory(a.History)
@@ -423,22 +459,22 @@ func (r *piecesReader) assemble(i int, before, behind *Neighbour) {
 		}
 		s := gold.Stored{Start: n.Start, Width: n.Width, Summary: gold.Summarize(m, n.Start, n.Width, n.Stats), Emptied: n.Emptied}
 		s.Standing, s.Revision, s.Changed = n.Standing, n.Revision, n.ChangedAt
-		out.Pieces = append(out.Pieces, Piece{Stored: s})
+		out.Add(&s, nil)
 	}
 	neighbour(before)
 	for j := range r.parts[i] {
 		p := &r.parts[i][j]
 		switch {
 		case !p.rows:
-			out.Pieces = append(out.Pieces, Piece{Stored: p.fold})
+			out.pieces = append(out.pieces, p.folds...)
 		case p.use == answered:
-			out.Pieces = append(out.Pieces, p.read...)
+			out.pieces = append(out.pieces, p.read...)
 		case p.use == preceding:
 			for k := range p.read {
-				out.Preceding = append(out.Preceding, p.read[k].Stats)
+				out.Preceding = append(out.Preceding, p.read[k].row.Stats)
 			}
 		case len(p.read) > 0:
-			out.Expect = &p.read[0].Summary
+			out.Expect = &p.read[0].row.Summary
 		}
 	}
 	neighbour(behind)

@@ -170,7 +170,7 @@ func benchStore(b *testing.B, rows int) *Server {
 	if err := conn.SendBatch(b.Context(), &batch).Close(); err != nil {
 		b.Fatal(err)
 	}
-	for _, table := range []string{"base", "hours", "days"} {
+	for _, table := range []string{"base", "days"} {
 		columns := columnsOf(b, conn, table)
 		for week := benchOrigin; week.Before(benchOrigin.AddDate(0, 0, benchYear)); week = week.AddDate(0, 0, 7) {
 			sql := fmt.Sprintf(`INSERT INTO gold.%[1]s (series_id, %[2]s) SELECT c.id, %[3]s FROM gold.%[1]s r

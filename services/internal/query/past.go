@@ -168,7 +168,7 @@ func (p *past) pieces(ctx context.Context, a *goldstore.Ask, out *goldstore.Piec
 	neighbour := func(n *goldstore.Neighbour) error {
 		s := stored(a.Metric, &n.StatsRow)
 		s.Emptied = n.Emptied
-		out.Pieces = append(out.Pieces, goldstore.Piece{Stored: *s})
+		out.Add(s, nil)
 		return nil
 	}
 	if !a.Metric.Paired() {
@@ -191,11 +191,11 @@ func (p *past) pieces(ctx context.Context, a *goldstore.Ask, out *goldstore.Piec
 		if !ok {
 			return nil
 		}
-		piece := goldstore.Piece{Stored: *stored(a.Metric, &row)}
+		var versions []gold.Version
 		if cut[r.Start] {
-			piece.Versions = r.Versions
+			versions = r.Versions
 		}
-		out.Pieces = append(out.Pieces, piece)
+		out.Add(stored(a.Metric, &row), versions)
 		return nil
 	})
 	if at, needed := a.Behind(); err == nil && needed {
@@ -229,7 +229,8 @@ func (p *past) spread(ctx context.Context, a *goldstore.Ask, out *goldstore.Piec
 		if s.Start < a.From {
 			out.Preceding = append(out.Preceding, s.Stats)
 		} else {
-			out.Pieces = append(out.Pieces, goldstore.Piece{Stored: *s})
+			kept := *s
+			out.Add(&kept, nil)
 		}
 		return nil
 	})
