@@ -104,7 +104,7 @@ func TestToolAsksByTheRegistry(t *testing.T) {
 				t.Fatalf("%d lines, want %d: %v", len(lines), len(c.want), lines)
 			}
 			for i, want := range c.want {
-				for _, cell := range strings.FieldsSeq(want) {
+				for cell := range strings.FieldsSeq(want) {
 					name, value, _ := strings.Cut(cell, "=")
 					if got, ok := lines[i][name]; got != value || !ok {
 						t.Errorf("line %d: %s is %q, want %q", i, name, got, value)
