@@ -17,25 +17,24 @@ import (
 func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 	t.Parallel()
 	dir := upFolder(t)
-	ran := t.Run("NothingYet", func(t *testing.T) {
-		for _, args := range [][]string{
-			{"sql-url", "--data", dir}, {"psql", "--data", dir}, {"catalog", "apply", "--data", dir, os.DevNull},
-		} {
-			_, errOut, status := tool(t, nil, args...)
-			if status != 1 || !strings.Contains(errOut, "no private Postgres runs there") ||
-				!strings.Contains(errOut, "start energy up") {
-				t.Errorf("energy %v ended with %d: %s", args, status, errOut)
-			}
+	for _, args := range [][]string{
+		{"sql-url", "--data", dir}, {"psql", "--data", dir}, {"catalog", "apply", "--data", dir, os.DevNull},
+	} {
+		_, errOut, status := tool(t, nil, args...)
+		if status != 1 || !strings.Contains(errOut, "no private Postgres runs there") ||
+			!strings.Contains(errOut, "start energy up") {
+			t.Errorf("before the start energy %v ended with %d: %s", args, status, errOut)
 		}
-	})
+	}
 	up := startUp(t, dir, "stop with      Ctrl-C")
-	defer up.end(t)
+	t.Cleanup(func() { up.end(t) })
 	said := up.out.String()
-	if want := "energy psql --data " + dir; !ran || !strings.Contains(said, want) {
+	if want := "energy psql --data " + dir; !strings.Contains(said, want) {
 		t.Errorf("energy up does not say %q:\n%s", want, said)
 	}
 
 	t.Run("SQLURL", func(t *testing.T) {
+		t.Parallel()
 		out, errOut, status := tool(t, nil, "sql-url", "--data", dir)
 		if status != 0 {
 			t.Fatal(errOut)
@@ -50,6 +49,7 @@ func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 		}
 	})
 	t.Run("PSQL", func(t *testing.T) {
+		t.Parallel()
 		out, errOut, status := tool(t, []string{"PATH=" + os.Getenv("PATH")}, "psql", "--data", dir, "--",
 			"-tAc", "SELECT count(*) FROM gold.latest")
 		if status != 0 || strings.TrimSpace(out) != "0" {
@@ -57,6 +57,7 @@ func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 		}
 	})
 	t.Run("CatalogApply", func(t *testing.T) {
+		t.Parallel()
 		natsURL := regexp.MustCompile(`nats://\S+`).FindString(said)
 		environment := []string{"ENERGY_NATS_URL=" + natsURL}
 		document, errOut, status := tool(t, environment, "catalog", "show")
@@ -78,6 +79,7 @@ func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 		}
 	})
 	t.Run("ASecondOneNamesTheFolderFirst", func(t *testing.T) {
+		t.Parallel()
 		_, errOut, status := tool(t, up.environment, up.args...)
 		if status != 1 || !strings.Contains(errOut, "folder "+dir+" is in use by process") || strings.Contains(errOut, "listen") {
 			t.Errorf("status %d: %s", status, errOut)
@@ -90,11 +92,11 @@ func TestUpNamesAllThatIsInItsWay(t *testing.T) {
 	t.Parallel()
 	taken := make([]string, 4)
 	for i := range taken {
-		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it listens on loopback
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer listener.Close()
+		t.Cleanup(func() { listener.Close() })
 		taken[i] = listener.Addr().String()
 	}
 	_, errOut, status := tool(t, []string{

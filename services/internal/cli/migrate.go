@@ -35,8 +35,8 @@ func migrateCommand(environment map[string]string) *cobra.Command {
 		Long: `migrate makes the streams and buckets of the broker (ENERGY_NATS_URL), with the
 built-in catalogue as the first epoch where there is none, and applies the
 migrations that the database (DATABASE_URL) lacks. Services do neither:
-they wait until it is done. A broker that is not there yet is waited for. Running it again changes nothing but what its flags
-ask for.
+they wait until it is done. Running it again changes nothing but what its flags
+ask for. A broker that is not there yet is waited for, as it says.
 
 The number of partitions is fixed when the streams are made.`,
 		Example: "  DATABASE_URL=postgres://energy@db/energy ENERGY_NATS_URL=nats://broker:4222 energy migrate",
