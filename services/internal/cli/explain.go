@@ -15,6 +15,10 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
+// stampLayout is of receive times: with all digits, so that they can be given to
+// --known-at, and of one width.
+const stampLayout = "2006-01-02T15:04:05.000000000Z07:00"
+
 // version is one version of a reading.
 type version struct {
 	at time.Time
@@ -68,7 +72,7 @@ func versionColumns(zone *time.Location) []column[version] {
 		}},
 		{"epoch", func(v version) string { return strconv.FormatUint(v.GetEpoch(), 10) }},
 		{"released", func(v version) string { return yes(v.GetReleased()) }},
-		{"received", func(v version) string { return at(v.GetOrigin().GetReceived().AsTime()) }},
+		{"received", func(v version) string { return v.GetOrigin().GetReceived().AsTime().In(zone).Format(stampLayout) }},
 		{"origin", func(v version) string {
 			o := v.GetOrigin()
 			return fmt.Sprintf("%s:%d[%d]", o.GetStream(), o.GetSequence(), o.GetIndex())
