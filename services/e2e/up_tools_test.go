@@ -121,6 +121,14 @@ func TestToolsDoNotWaitForServersThatAreNotThere(t *testing.T) {
 	nowhere := freeAddress(t)
 	environment := []string{"ENERGY_NATS_URL=" + nowhere, "DATABASE_URL=" + p.databaseURL}
 	withoutStore := []string{"ENERGY_NATS_URL=" + p.natsURL, "DATABASE_URL=postgres://energy:secret@" + nowhere + "/energy"}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it never says a word
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	silentStore := []string{
+		"ENERGY_NATS_URL=" + p.natsURL, "DATABASE_URL=postgres://energy:secret@" + silent.Addr().String() + "/energy",
+	}
 	for _, c := range []struct {
 		environment []string
 		args        string
@@ -132,6 +140,7 @@ func TestToolsDoNotWaitForServersThatAreNotThere(t *testing.T) {
 		{environment, "migrate --timeout 1s", []string{
 			"waiting for at most 1s, since NATS may start later (--timeout): connect to nats://" + nowhere + ": nats: no servers",
 			"does a NATS server run there?"}},
+		{silentStore, "migrate", []string{"DATABASE_URL", "does Postgres run there?"}},
 		{withoutStore, "migrate", []string{"DATABASE_URL", "connection refused", "does Postgres run there?"}},
 		{environment, "publish --server " + nowhere + " --timeout 1s " + householdFile + " --mapping " + householdMapping,
 			[]string{"nats://" + nowhere}},

@@ -149,14 +149,11 @@ ENERGY_NATS_URL is set, --data has to be given for that.`,
 				return usageError{err}
 			}
 			return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
-				store, err := goldstore.Open(c.Context(), s.DatabaseURL.Reveal(), goldstore.Config{Application: "energy catalog"})
+				store, err := openStore(c.Context(), s.Postgres, "energy catalog")
 				if err != nil {
-					return fmt.Errorf("DATABASE_URL: %w", err)
-				}
-				defer store.Close()
-				if err := reachable(c.Context(), store); err != nil {
 					return err
 				}
+				defer store.Close()
 				return applyCatalog(c, js, store, document)
 			})
 		},
@@ -168,14 +165,19 @@ ENERGY_NATS_URL is set, --data has to be given for that.`,
 // databaseTimeout bounds how long a database may take to answer at all.
 const databaseTimeout = 5 * time.Second
 
-// reachable reports a database that does not answer: the store itself waits.
-func reachable(ctx context.Context, store *goldstore.Store) error {
-	ctx, cancel := context.WithTimeout(ctx, databaseTimeout)
-	defer cancel()
-	if err := store.Ping(ctx); err != nil {
-		return fmt.Errorf("DATABASE_URL: %w; does Postgres run there?", err)
+// openStore opens a store that answers: the store itself would wait.
+func openStore(ctx context.Context, s settings.Postgres, application string) (*goldstore.Store, error) {
+	store, err := goldstore.Open(ctx, s.DatabaseURL.Reveal(), goldstore.Config{Application: application})
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	return nil
+	limited, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	if err := store.Ping(limited); err != nil {
+		store.Close()
+		return nil, fmt.Errorf("DATABASE_URL: %w; does Postgres run there?", err)
+	}
+	return store, nil
 }
 
 func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Store, document []byte) error {

@@ -103,9 +103,14 @@ func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) 
 	if err != nil {
 		return err
 	}
+	store, err := openStore(ctx, s.Postgres, "energy migrate")
+	if err != nil {
+		return err
+	}
+	store.Close()
 	applied, err := goldstore.Migrate(ctx, s.DatabaseURL.Reveal())
 	if err != nil {
-		return fmt.Errorf("DATABASE_URL: %w; does Postgres run there?", err)
+		return fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	for _, name := range applied {
 		fmt.Fprintf(out, "applied %s\n", name)
