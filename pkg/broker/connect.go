@@ -1,12 +1,14 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -41,6 +43,7 @@ type ConnectConfig struct {
 func Connect(ctx context.Context, cfg ConnectConfig) (*nats.Conn, error) {
 	log := logger(cfg.Logger)
 	connected := make(chan struct{}, 1)
+	failed := new(failure)
 	opts := []nats.Option{
 		nats.Name(cfg.Name),
 		nats.RetryOnFailedConnect(true),
@@ -58,6 +61,11 @@ func Connect(ctx context.Context, cfg ConnectConfig) (*nats.Conn, error) {
 			default:
 			}
 		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
+			if failed.note(err) {
+				log.Warn("broker is not reachable yet", "servers", redacted(cfg.URL), "error", err)
+			}
+		}),
 	}
 	opts = append(opts, logOptions(log)...)
 	if cfg.InboxPrefix != "" {
@@ -73,15 +81,35 @@ func Connect(ctx context.Context, cfg ConnectConfig) (*nats.Conn, error) {
 	if nc.IsConnected() {
 		return nc, nil
 	}
-	log.Warn("broker is not reachable yet", "servers", redacted(cfg.URL), "error", errText(nc.LastError()))
 	select {
 	case <-connected:
 		return nc, nil
 	case <-ctx.Done():
-		err := errors.Join(ctx.Err(), nc.LastError())
+		err := fmt.Errorf("%w: %w", ctx.Err(), cmp.Or(nc.LastError(), failed.last(), ErrDisconnected))
 		nc.Close()
 		return nil, fmt.Errorf("connect to %s: %w", redacted(cfg.URL), err)
 	}
+}
+
+// failure is why a connection does not stand yet.
+type failure struct {
+	mu  sync.Mutex
+	err error
+}
+
+// note keeps the latest reason and reports whether it is the first.
+func (f *failure) note(err error) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	first := f.err == nil
+	f.err = err
+	return first
+}
+
+func (f *failure) last() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // redacted is a list of servers without passwords and tokens. What is no URL
@@ -89,13 +117,19 @@ func Connect(ctx context.Context, cfg ConnectConfig) (*nats.Conn, error) {
 func redacted(servers string) string {
 	list := strings.Split(servers, ",")
 	for i, server := range list {
-		u, err := url.Parse(strings.TrimSpace(server))
+		server = strings.TrimSpace(server)
+		if !strings.Contains(server, "://") { // as the client reads it
+			server = "nats://" + server
+		}
+		u, err := url.Parse(server)
 		switch {
 		case err != nil:
 			list[i] = "a server that is no URL"
 		case u.User != nil:
 			u.User = url.User("***")
 			list[i] = u.String()
+		default:
+			list[i] = server
 		}
 	}
 	return strings.Join(list, ",")

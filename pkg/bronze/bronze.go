@@ -61,6 +61,9 @@ type Decoder struct {
 	// Received is when the broker took in the payload, in Unix ns. SenML needs
 	// it for times relative to "now" and refuses them where it is 0.
 	Received int64
+	// Unknown, if not nil, is told the names of JSON members that are no field, in
+	// bytes that hold until it returns. Of broken text it may hear a name twice.
+	Unknown func(name []byte)
 
 	scan    scanner
 	pack    pack

@@ -2,7 +2,7 @@ package bronze
 
 import "bytes"
 
-const mendObject = `; a reading is an object such as {"entity_id":"meter-1","metric":"energy.import",` +
+const mendObject = `; a reading is an object such as {"entity_id":"meter-1","metric":"active_energy_import",` +
 	`"time":"2026-01-31T12:00:00Z","value":12.5}`
 
 // decodeJSON decodes an object, an array, or objects each of which begins on
@@ -217,9 +217,13 @@ func (d *Decoder) member(m *members) bool {
 		return false
 	}
 	s.space()
-	switch f := fieldOf(d.memberName(key)); {
+	name := d.memberName(key)
+	switch f := fieldOf(name); {
 	case f == noField:
 		d.unknown++
+		if d.Unknown != nil {
+			d.Unknown(name)
+		}
 	case value.kind != null:
 		m.tokens[f] = value
 	}

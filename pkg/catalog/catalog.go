@@ -181,22 +181,28 @@ type Resolution struct {
 // ErrDimension says that a unit measures something else than the metric.
 var ErrDimension = errors.New("unit of another dimension")
 
+// ErrUnknownUnit says that the catalogue does not declare a unit.
+var ErrUnknownUnit = errors.New("no known unit")
+
 // Resolve returns how to take in a reading of a metric that came with a unit.
-// An empty unit stands for the metric's own. It returns ErrDimension, wrapped
-// with what is accepted, when a declared metric comes with a unit of another
-// dimension or with one that is not known.
+// An empty unit stands for the metric's own. Of a declared metric it returns
+// ErrDimension for a unit of another dimension and ErrUnknownUnit for one that is
+// not declared, both wrapped with what is accepted.
 func (c *Catalog) Resolve(metric, unit string) (Resolution, error) {
 	r, fits := c.resolve(metric, unit)
-	switch {
-	case fits:
+	if fits {
 		return r, nil
-	case !r.KnownUnit:
-		return r, fmt.Errorf("metric %s is measured in %s, and %q is no known unit: send %s or declare the unit: %w",
-			metric, r.Metric.Unit, unit, strings.Join(c.accepted(r.Metric), ", "), ErrDimension)
-	default:
-		return r, fmt.Errorf("metric %s takes %s, not %s: %w",
-			metric, strings.Join(c.accepted(r.Metric), ", "), unit, ErrDimension)
 	}
+	accepted := c.accepted(r.Metric)
+	takes := fmt.Sprintf("metric %s takes %s", metric, strings.Join(accepted, ", "))
+	if r.KnownUnit {
+		return r, fmt.Errorf("%s, not %s: %w", takes, unit, ErrDimension)
+	}
+	mend := "send one of those, or declare the unit in the catalogue"
+	if alike := slices.IndexFunc(accepted, func(a string) bool { return strings.EqualFold(a, unit) }); alike >= 0 {
+		mend = "did you mean " + accepted[alike] + "?"
+	}
+	return r, fmt.Errorf("%s, and %q is %w: %s", takes, unit, ErrUnknownUnit, mend)
 }
 
 // resolve is Resolve without the reason why metric and unit do not fit. Units of

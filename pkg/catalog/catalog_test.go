@@ -154,3 +154,27 @@ func TestZeroIsNotAbsent(t *testing.T) {
 		t.Errorf("a base window of nothing: %v", err)
 	}
 }
+
+func TestUnitsThatDoNotFitSayWhatDoes(t *testing.T) {
+	t.Parallel()
+	c, err := catalog.Default()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []struct {
+		unit string
+		is   error
+		says string
+	}{
+		{"kwh", catalog.ErrUnknownUnit, `metric active_energy takes kWh, GJ, GWh, J, MJ, MWh, Wh, kJ, ` +
+			`and "kwh" is no known unit: did you mean kWh?`},
+		{"mwh", catalog.ErrUnknownUnit, "did you mean MWh?"},
+		{"joule", catalog.ErrUnknownUnit, `"joule" is no known unit: send one of those, or declare the unit in the catalogue`},
+		{"V", catalog.ErrDimension, "kJ, not V: unit of another dimension"},
+	} {
+		_, err := c.Resolve("active_energy", bad.unit)
+		if !errors.Is(err, bad.is) || !strings.HasSuffix(err.Error(), bad.says) {
+			t.Errorf("%s: %v", bad.unit, err)
+		}
+	}
+}

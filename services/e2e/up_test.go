@@ -39,15 +39,7 @@ func (b *syncBuffer) String() string {
 // private Postgres and a data folder, and asks for the end by SIGINT.
 func TestUpResumesAndChangesNothing(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "energy-up-") //nolint:usetesting // t.TempDir is closed to the user postgres
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-
+	dir := upFolder(t)
 	first := upOnce(t, dir)
 	for _, want := range []string{
 		"acknowledged  338933 readings", "gold has them all", "2006-12-17", "56.508", "energy query --server",
@@ -66,40 +58,72 @@ func TestUpResumesAndChangesNothing(t *testing.T) {
 	sameRows(t, "content", before, storedContent(t, dir))
 }
 
+// upFolder makes a folder that the user postgres can reach.
+func upFolder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "energy-up-") //nolint:usetesting // t.TempDir is closed to the user postgres
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // upOnce runs `energy up --load` until it serves, interrupts it, and returns
 // what it printed.
 func upOnce(t *testing.T, dir string) string {
 	t.Helper()
-	grpcAddress := freeAddress(t)
-	up := &process{name: "energy", environment: []string{
-		"DATABASE_URL=", "ENERGY_HTTP_LISTEN=" + freeAddress(t), "ENERGY_GRPC_LISTEN=" + grpcAddress,
-	}, args: []string{
-		"up", "--data", dir, "--nats-listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0", "--load", householdFile, "--mapping", householdMapping,
-	}}
-	out := new(syncBuffer)
-	up.startInto(t, out)
-	ended := make(chan error, 1)
-	go func() { ended <- up.cmd.Wait() }()
+	up := startUp(t, dir, "serving until Ctrl-C", "--mqtt-listen", "127.0.0.1:0",
+		"--load", householdFile, "--mapping", householdMapping)
+	return up.end(t)
+}
+
+// upProcess is an `energy up` that serves.
+type upProcess struct {
+	process
+	out   *syncBuffer
+	ended chan error
+	grpc  string
+}
+
+// startUp runs `energy up` on a folder until it has said what is waited for.
+func startUp(t *testing.T, dir, said string, args ...string) *upProcess {
+	t.Helper()
+	up := &upProcess{out: new(syncBuffer), ended: make(chan error, 1), grpc: freeAddress(t)}
+	up.process = process{name: "energy", environment: []string{
+		"DATABASE_URL=", "ENERGY_NATS_URL=", "ENERGY_HTTP_LISTEN=" + freeAddress(t), "ENERGY_GRPC_LISTEN=" + up.grpc,
+	}, args: append([]string{"up", "--data", dir, "--nats-listen", "127.0.0.1:0"}, args...)}
+	up.startInto(t, up.out)
+	go func() { up.ended <- up.cmd.Wait() }()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for deadline := time.Now().Add(patience); !strings.Contains(out.String(), "serving until Ctrl-C"); {
+	for deadline := time.Now().Add(patience); !strings.Contains(up.out.String(), said); {
 		select {
-		case err := <-ended:
-			t.Fatalf("energy up ended with %v:\n%s", err, out)
+		case err := <-up.ended:
+			t.Fatalf("energy up ended with %v:\n%s", err, up.out)
 		case <-poll.C:
 			if time.Now().After(deadline) {
 				_ = up.cmd.Process.Kill() // the test has failed already
-				t.Fatalf("energy up does not serve after %s:\n%s", patience, out)
+				t.Fatalf("energy up does not serve after %s:\n%s", patience, up.out)
 			}
 		}
 	}
+	return up
+}
+
+// end interrupts it and returns what it printed.
+func (up *upProcess) end(t *testing.T) string {
+	t.Helper()
 	if err := up.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-ended; err != nil {
-		t.Errorf("energy up did not drain cleanly: %v\n%s", err, out)
+	if err := <-up.ended; err != nil {
+		t.Errorf("energy up did not drain cleanly: %v\n%s", err, up.out)
 	}
-	return out.String()
+	return up.out.String()
 }
 
 // days returns the table of days of what energy up printed.

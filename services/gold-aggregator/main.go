@@ -9,5 +9,6 @@ import (
 )
 
 func main() {
-	os.Exit(app.Main("gold-aggregator", os.Environ(), os.Stderr, app.RunAggregator))
+	process := app.Process{Args: os.Args[1:], Environment: os.Environ(), Out: os.Stdout, Err: os.Stderr}
+	os.Exit(app.Main("gold-aggregator", process, app.RunAggregator))
 }

@@ -9,5 +9,6 @@ import (
 )
 
 func main() {
-	os.Exit(app.Main("ingest", os.Environ(), os.Stderr, app.RunIngest))
+	process := app.Process{Args: os.Args[1:], Environment: os.Environ(), Out: os.Stdout, Err: os.Stderr}
+	os.Exit(app.Main("ingest", process, app.RunIngest))
 }

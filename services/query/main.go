@@ -10,5 +10,6 @@ import (
 )
 
 func main() {
-	os.Exit(app.Main("query", os.Environ(), os.Stderr, app.RunQuery))
+	process := app.Process{Args: os.Args[1:], Environment: os.Environ(), Out: os.Stdout, Err: os.Stderr}
+	os.Exit(app.Main("query", process, app.RunQuery))
 }

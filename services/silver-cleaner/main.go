@@ -9,5 +9,6 @@ import (
 )
 
 func main() {
-	os.Exit(app.Main("silver-cleaner", os.Environ(), os.Stderr, app.RunCleaner))
+	process := app.Process{Args: os.Args[1:], Environment: os.Environ(), Out: os.Stdout, Err: os.Stderr}
+	os.Exit(app.Main("silver-cleaner", process, app.RunCleaner))
 }

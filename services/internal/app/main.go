@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/energy-platform/energy/pkg/config"
@@ -18,19 +20,33 @@ import (
 	"github.com/energy-platform/energy/services/internal/settings"
 )
 
+// Process is what a process was started with.
+type Process struct {
+	Args        []string // without the program's name
+	Environment []string
+	Out, Err    io.Writer
+}
+
 // Main runs a service with the settings that the environment gives until the
 // process is told to stop. It returns the process's exit status.
-func Main[T any](
-	service string, environment []string, stderr io.Writer, run func(context.Context, T, *slog.Logger) error,
-) int {
-	s, err := config.Load[T](config.Environment(environment))
+func Main[T any](service string, p Process, run func(context.Context, T, *slog.Logger) error) int {
+	switch {
+	case len(p.Args) == 1 && slices.Contains([]string{"--help", "-h", "-help", "help"}, p.Args[0]):
+		fmt.Fprint(p.Out, help[T](service))
+		return 0
+	case len(p.Args) > 0:
+		fmt.Fprintf(p.Err, "%s: takes no arguments, got %q: its settings are environment variables, %s --help lists them\n",
+			service, p.Args, service)
+		return 2
+	}
+	s, err := config.Load[T](config.Environment(p.Environment))
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", service, err)
+		fmt.Fprintf(p.Err, "%s: %v\n", service, err)
 		return 2
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	log := Logger(stderr, level(&s)).With("service", service)
+	log := Logger(p.Err, level(&s)).With("service", service)
 	log.InfoContext(ctx, "service starts")
 	if err := run(ctx, s, log); err != nil {
 		log.ErrorContext(ctx, "service fails", "error", err)
@@ -38,6 +54,21 @@ func Main[T any](
 	}
 	log.InfoContext(ctx, "service stopped")
 	return 0
+}
+
+// help lists the settings of a service.
+func help[T any](service string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s runs until it is told to stop (SIGINT or SIGTERM), and logs JSON lines to standard error.\n"+
+		"It takes no arguments. Its settings are environment variables:\n\n", service)
+	for _, v := range config.Variables[T]() {
+		fmt.Fprintf(&b, "  %-26s %s", v.Name, v.Doc)
+		if v.Default != "" {
+			fmt.Fprintf(&b, " (default %s)", v.Default)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }
 
 // Logger returns a JSON logger.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
@@ -53,14 +54,15 @@ func catalogShowCommand(environment map[string]string) *cobra.Command {
 	return c
 }
 
-// withJetStream calls what with the broker.
+// withJetStream calls what with the broker, which has to be there: who asks it
+// does not wait for it.
 func withJetStream(
 	ctx context.Context, s settings.Broker, errOut io.Writer, what func(jetstream.JetStream) error,
 ) error {
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	conn, err := broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: "energy catalog", Logger: log})
+	conn, err := connectNow(ctx, s, "energy catalog", log)
 	if err != nil {
-		return fmt.Errorf("ENERGY_NATS_URL: %w", err)
+		return fmt.Errorf("%w; is the platform running (energy up)? ENERGY_NATS_URL names another NATS server", err)
 	}
 	defer conn.Close()
 	js, err := broker.JetStream(conn)
@@ -68,6 +70,13 @@ func withJetStream(
 		return err
 	}
 	return what(js)
+}
+
+// connectNow connects to the broker, or says why it cannot within seconds.
+func connectNow(ctx context.Context, s settings.Broker, name string, log *slog.Logger) (*nats.Conn, error) {
+	return broker.Connect(ctx, broker.ConnectConfig{
+		URL: s.NATSURL, Name: name, Logger: log, Options: []nats.Option{nats.RetryOnFailedConnect(false)},
+	})
 }
 
 func showCatalog(ctx context.Context, js jetstream.JetStream, number uint64, out, errOut io.Writer) error {
@@ -101,7 +110,8 @@ func showCatalog(ctx context.Context, js jetstream.JetStream, number uint64, out
 }
 
 func catalogApplyCommand(environment map[string]string) *cobra.Command {
-	return &cobra.Command{
+	var data string
+	c := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "Put a catalogue into force and bring what is stored to it",
 		Long: `apply makes the file the next epoch of the catalogue, which services follow at once.
@@ -112,29 +122,62 @@ now passes enters, what passed and is now refused leaves.
 
 Live traffic goes on meanwhile. Stopped anywhere, apply the same file again to go
 on; a file that is in force and applied changes nothing. A file with faults is
-refused with all of them.`,
+refused with all of them. docs/catalog.md describes the file.
+
+The broker is at ENERGY_NATS_URL, the database at DATABASE_URL. With neither set
+they are those of the energy up that runs on the folder --data; where only
+ENERGY_NATS_URL is set, --data has to be given for that.`,
 		Example: `  energy catalog show > catalog.yaml
   energy catalog apply catalog.yaml`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			s, err := config.Load[target](environment)
-			if err != nil {
-				return usageError{err}
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s takes one file, got %d", c.CommandPath(), len(args))}
 			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, args []string) error {
 			document, err := os.ReadFile(args[0])
 			if err != nil {
 				return usageError{err}
 			}
+			complete, err := withDatabase(environment, data, c.Flags().Changed("data"))
+			if err != nil {
+				return err
+			}
+			s, err := config.Load[target](complete)
+			if err != nil {
+				return usageError{err}
+			}
 			return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
-				store, err := goldstore.Open(c.Context(), s.DatabaseURL.Reveal(), goldstore.Config{Application: "energy catalog"})
+				store, err := openStore(c.Context(), s.Postgres, "energy catalog")
 				if err != nil {
-					return fmt.Errorf("DATABASE_URL: %w", err)
+					return err
 				}
 				defer store.Close()
 				return applyCatalog(c, js, store, document)
 			})
 		},
 	}
+	c.Flags().StringVar(&data, "data", defaultData, dataUsage)
+	return c
+}
+
+// databaseTimeout bounds how long a database may take to answer at all.
+const databaseTimeout = 5 * time.Second
+
+// openStore opens a store that answers: the store itself would wait.
+func openStore(ctx context.Context, s settings.Postgres, application string) (*goldstore.Store, error) {
+	store, err := goldstore.Open(ctx, s.DatabaseURL.Reveal(), goldstore.Config{Application: application})
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	limited, cancel := context.WithTimeout(ctx, databaseTimeout)
+	defer cancel()
+	if err := store.Ping(limited); err != nil {
+		store.Close()
+		return nil, fmt.Errorf("DATABASE_URL: %w; does Postgres run there?", err)
+	}
+	return store, nil
 }
 
 func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Store, document []byte) error {

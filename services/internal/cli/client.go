@@ -1,11 +1,8 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"text/tabwriter"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -67,24 +64,5 @@ func explain(address string, err error) error {
 		return fmt.Errorf("query service at %s: %s%s", address, s.Message(), hint)
 	default:
 		return fmt.Errorf("query service at %s: %s: %s", address, s.Code(), s.Message())
-	}
-}
-
-// streamTable writes a table of what a stream yields: a header, then the cells
-// of each message, separated by tabs.
-func streamTable[M any](
-	out io.Writer, address, header string, stream grpc.ServerStreamingClient[M], row func(*M) string,
-) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, header)
-	for {
-		m, err := stream.Recv()
-		if errors.Is(err, io.EOF) {
-			return w.Flush()
-		}
-		if err != nil {
-			return explain(address, err)
-		}
-		fmt.Fprintln(w, row(m))
 	}
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -36,7 +36,7 @@ func migrateCommand(environment map[string]string) *cobra.Command {
 built-in catalogue as the first epoch where there is none, and applies the
 migrations that the database (DATABASE_URL) lacks. Services do neither:
 they wait until it is done. Running it again changes nothing but what its flags
-ask for.
+ask for. A broker that is not there yet is waited for, as it says.
 
 The number of partitions is fixed when the streams are made.`,
 		Example: "  DATABASE_URL=postgres://energy@db/energy ENERGY_NATS_URL=nats://broker:4222 energy migrate",
@@ -94,16 +94,20 @@ type topologyOf func(standing broker.Topology, fresh bool) broker.Topology
 
 // migrate makes streams and schema and says what it did.
 func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) error {
-	log := slog.New(slog.NewTextHandler(out, nil))
-	conn, err := broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: "energy migrate", Logger: log})
+	conn, err := awaitBroker(ctx, out, s.Broker)
 	if err != nil {
-		return fmt.Errorf("ENERGY_NATS_URL: %w", err)
+		return fmt.Errorf("ENERGY_NATS_URL: %w; does a NATS server run there?", err)
 	}
 	defer conn.Close()
 	js, err := broker.JetStream(conn)
 	if err != nil {
 		return err
 	}
+	store, err := openStore(ctx, s.Postgres, "energy migrate")
+	if err != nil {
+		return err
+	}
+	store.Close()
 	applied, err := goldstore.Migrate(ctx, s.DatabaseURL.Reveal())
 	if err != nil {
 		return fmt.Errorf("DATABASE_URL: %w", err)
@@ -129,6 +133,22 @@ func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) 
 	fmt.Fprintf(out, "schema is at version %d; streams stand with %d partitions, READINGS takes %s\n",
 		goldstore.SchemaVersion(), wanted.Partitions, bytesOf(uint64(max(wanted.Limits.Readings, 0))))
 	return nil
+}
+
+// awaitBroker connects to the broker, which may start later than we do: where
+// everything is started at once nobody orders it. It says that it waits, and why.
+func awaitBroker(ctx context.Context, out io.Writer, s settings.Broker) (*nats.Conn, error) {
+	const name = "energy migrate"
+	conn, err := connectNow(ctx, s, name, nil)
+	if err == nil || ctx.Err() != nil {
+		return conn, err
+	}
+	limit := ""
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = fmt.Sprintf(" for at most %s", time.Until(deadline).Round(time.Second))
+	}
+	fmt.Fprintf(out, "waiting%s, since NATS may start later (--timeout): %v\n", limit, err)
+	return broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: name})
 }
 
 // ensureCatalog makes the built-in catalogue the first epoch where there is none.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/dirlock"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/localnats"
 	"github.com/energy-platform/energy/pkg/localpg"
@@ -64,7 +65,7 @@ the development profile. Ctrl-C drains and stops.`,
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&f.data, "data", ".energy", "folder of all data")
+	flags.StringVar(&f.data, "data", defaultData, "folder of all data")
 	flags.StringVar(&f.natsListen, "nats-listen", "127.0.0.1:4222", "address of the NATS server; port 0 picks a free one")
 	flags.StringVar(&f.mqttListen, "mqtt-listen", "", "address to take in MQTT on, such as 127.0.0.1:1883 (default none)")
 	flags.StringSliceVar(&f.load, "load", nil, "files to publish once the platform runs")
@@ -79,18 +80,25 @@ type up struct {
 	out, errOut io.Writer
 	settings    settings.All
 	source      source.Mapping // of --mapping
+	sql         string         // how to reach the database
 	log         *slog.Logger
 }
 
 func (u *up) run(ctx context.Context) (err error) {
-	level := slog.LevelWarn
-	if text := u.environment["ENERGY_LOG_LEVEL"]; text != "" {
-		if err := level.UnmarshalText([]byte(text)); err != nil {
-			return usageError{fmt.Errorf("ENERGY_LOG_LEVEL: %w", err)}
-		}
+	// First, since who holds the folder holds the ports too.
+	if err := os.MkdirAll(u.data, 0o755); err != nil {
+		return fmt.Errorf("--data: %w", err)
 	}
-	u.environment["ENERGY_LOG_LEVEL"] = level.String()
-	if err := u.check(ctx); err != nil {
+	lock, err := dirlock.Acquire(u.data)
+	if err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	defer func() { err = errors.Join(err, lock.Release()) }()
+	if u.environment["ENERGY_LOG_LEVEL"] == "" {
+		u.environment["ENERGY_LOG_LEVEL"] = slog.LevelWarn.String()
+	}
+	level, err := u.check(ctx)
+	if err != nil {
 		return usageError{err}
 	}
 	u.log = app.Logger(u.errOut, level).With("service", "energy")
@@ -129,8 +137,9 @@ func (u *up) run(ctx context.Context) (err error) {
 	return err
 }
 
-// check finds before anything is started what would fail in the end.
-func (u *up) check(ctx context.Context) error {
+// check finds before anything is started what would fail in the end. It returns
+// the least level that is logged.
+func (u *up) check(ctx context.Context) (slog.Level, error) {
 	early := maps.Clone(u.environment)
 	if early["DATABASE_URL"] == "" {
 		early["DATABASE_URL"] = "postgres://later" // the private cluster's
@@ -142,16 +151,18 @@ func (u *up) check(ctx context.Context) error {
 		{"--nats-listen", u.natsListen}, {"--mqtt-listen", u.mqttListen},
 		{"ENERGY_HTTP_LISTEN", s.HTTPListen}, {"ENERGY_GRPC_LISTEN", s.GRPCListen},
 	} {
-		if _, _, err := net.SplitHostPort(address.value); err == nil && !origin.IsLoopback(address.value) {
+		if _, _, err := net.SplitHostPort(address.value); err != nil { // said elsewhere, or there is none
+			continue
+		}
+		if !origin.IsLoopback(address.value) {
 			faults = append(faults, fmt.Errorf("%s %s: energy up has no authentication and listens on loopback only: "+
 				"give 127.0.0.1; services on their own serve others with ENERGY_INSECURE=true", address.name, address.value))
+			continue
 		}
-	}
-	for _, address := range []string{s.HTTPListen, s.GRPCListen} {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address.value)
 		if err != nil {
-			faults = append(faults,
-				fmt.Errorf("%w: stop what listens there, or set ENERGY_HTTP_LISTEN and ENERGY_GRPC_LISTEN", err))
+			faults = append(faults, fmt.Errorf("%s: %w: stop what listens there, or give another address",
+				address.name, err))
 			continue
 		}
 		faults = append(faults, listener.Close())
@@ -166,26 +177,35 @@ func (u *up) check(ctx context.Context) error {
 			faults = append(faults, fmt.Errorf("--load: %w", err))
 		}
 	}
-	return errors.Join(faults...)
+	return s.LogLevel, errors.Join(faults...)
 }
 
 // startPostgres starts the private cluster, nil when DATABASE_URL names one.
 func (u *up) startPostgres(ctx context.Context) (*localpg.Server, error) {
 	if u.environment["DATABASE_URL"] != "" {
+		u.sql = "the database at DATABASE_URL"
 		return nil, nil
 	}
-	const database = "energy"
 	server, err := localpg.Start(ctx, localpg.Options{
-		Dir: filepath.Join(u.data, "postgres"), Durable: true, Logger: u.log,
+		Dir: postgresFolder(u.data), Durable: true, Logger: u.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := server.EnsureDatabase(ctx, database); err != nil {
+	if err := server.EnsureDatabase(ctx, upDatabase); err != nil {
 		return nil, errors.Join(err, server.Stop(ctx))
 	}
-	u.environment["DATABASE_URL"] = server.URL(database)
+	u.environment["DATABASE_URL"] = server.URL(upDatabase)
+	u.sql = "energy psql" + u.dataFlag() + "; energy sql-url" + u.dataFlag() + " prints the address for other clients"
 	return server, nil
+}
+
+// dataFlag names the folder to another command, where it has to be named.
+func (u *up) dataFlag() string {
+	if u.data == defaultData {
+		return ""
+	}
+	return " --data " + u.data
 }
 
 func (u *up) startNATS(ctx context.Context) (*localnats.Server, error) {
@@ -240,9 +260,11 @@ func (u *up) ready(ctx context.Context, p *app.Platform) error {
 %s  gRPC     %s   energy.v1.QueryService
   page     http://%s/   series, plots and the state of the pipeline, live
   REST     http://%s/v1/   described by /openapi.json; /health beside it
+  SQL      %s
   data     %s
   profile  development: loopback only, no authentication
-`, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.settings.HTTPListen, u.data)
+`, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.settings.HTTPListen,
+		u.sql, u.data)
 	if len(u.load) == 0 {
 		fmt.Fprint(u.out, "\npublish with   energy publish FILE\nstop with      Ctrl-C\n")
 		return nil

@@ -26,23 +26,26 @@ func watchCommand(getenv func(string) string) *cobra.Command {
 it is told to stop. When the connection breaks it goes on where it was; nothing
 is missed.`,
 		Example: `  energy watch --entity sceaux --window 15m --zone Europe/Paris
-  energy watch --metric active_energy --window day --zone Europe/Paris --format json`,
+  energy watch --parent site-1 --metric active_energy --window day --zone own --format json`,
 		Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return f.watch(c.Context(), c.OutOrStdout(), c.ErrOrStderr())
 		},
 	}
-	f.selection(c.Flags(), getenv)
-	f.spans(c.Flags())
+	f.spans(c, getenv)
 	return c
 }
 
 func (f *queryFlags) watch(ctx context.Context, out, errOut io.Writer) error {
 	zone, err := f.location()
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	req, err := f.request(zone)
+	if err != nil {
+		return usageError{err}
+	}
+	windows, err := f.forms(zone).output(f.format, out)
 	if err != nil {
 		return usageError{err}
 	}
@@ -54,14 +57,10 @@ func (f *queryFlags) watch(ctx context.Context, out, errOut io.Writer) error {
 	token := ""
 	for {
 		err := watchOnce(ctx, client, req, &token, func(r *energyv1.QueryAggregatesResponse) error {
-			printer, err := newPrinter(f.format, out, zone)
-			if err != nil {
-				return usageError{err}
-			}
-			if err := printer.answer(r); err != nil {
+			if err := each(r, windows.write); err != nil {
 				return err
 			}
-			return printer.finish()
+			return windows.flush()
 		})
 		switch {
 		case ctx.Err() != nil:

@@ -51,18 +51,32 @@ func TestCommand(t *testing.T) {
 		stream := provision(t, natstest.Connect(t, s), -1)
 		out, errs, err := command(t, s.URL(), lines(10)+"{\n",
 			"-", "--subject", "readings.x", "--format", "protobuf", "--batch-size", "4")
-		if err == nil || !strings.Contains(errs, "standard input:11: found") {
+		if err == nil || !strings.Contains(errs, "standard input:11: the text ends too early") {
 			t.Errorf("%v; %s", err, errs)
 		}
 		for _, want := range []string{
 			"read          10 readings in 11 rows; absent 0, bad rows 1\n", "published     10 readings in ",
-			"acknowledged  10 readings; READINGS, sequences 1 to ", "refused       0 readings\n", "took "} {
+			"acknowledged  10 readings; READINGS, sequences 1 to ", "refused       0 readings\n", "took ", "energy status counts and gold.quarantine lists\n"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("the receipt lacks %q:\n%s", want, out)
 			}
 		}
 		if msgs := stored(t, stream); len(decode(t, msgs)) != 10 || msgs[0].Subject != "readings.x" {
 			t.Errorf("%d messages", len(msgs))
+		}
+	})
+	t.Run("TellsOfSlipsOnceAndOfFaultsInOneSentence", func(t *testing.T) {
+		t.Parallel()
+		const rest = `,"metric":"voltage","value":1`
+		_, errs, err := command(t, "", `{"entity_id":"m","time":0`+rest+`,"qualty":"estimated","site":"x"}`+"\n"+
+			`{"entity_id":"m","time":0`+rest+`,"qualty":"estimated"}`+"\n"+`{"entity_id":"m"`+rest+"}\n"+
+			`{"entity_id":"m" "time":0`+rest+"}\n", "-", "--dry-run")
+		want := "standard input:3: time: missing; give the time of the reading, such as 2026-01-31T12:00:00Z\n" +
+			"standard input:4: a comma or a closing brace is missing at byte 17 of the line\n" +
+			`standard input:1: "qualty" is no field of a reading and was left out, here and in what follows; ` +
+			"did you mean quality?\nError: bad rows were left out: 2\n"
+		if diff := cmp.Diff(want, errs); diff != "" || err == nil {
+			t.Error(diff, err)
 		}
 	})
 	t.Run("TellsAMappingByFlags", func(t *testing.T) {

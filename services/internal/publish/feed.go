@@ -17,7 +17,7 @@ type entry struct {
 	reading reading.Reading
 	is      bool // there is a reading
 	bad     *source.RowError
-	doubt   string // about the reading, or about the file at its end
+	doubts  []string // about the reading, its row, or the file at its end
 	failed  error
 
 	rows, absent int64 // read up to here, of all files
@@ -103,11 +103,12 @@ func (f *feed) file(ctx context.Context, path string, o *Options) error {
 		counts := s.Counts()
 		e := entry{reading: r, is: err == nil, rows: f.before.Rows + counts.Rows, absent: f.before.Absent + counts.Absent}
 		end := errors.Is(err, io.EOF)
+		e.doubts = doubtNames(s)
 		switch {
 		case e.is:
-			e.doubt = f.units.doubt(s.Name(), at, &r)
+			e.doubts = append(e.doubts, f.units.doubt(s.Name(), at, &r)...)
 		case end && !bad:
-			e.doubt = doubtEnd(s)
+			e.doubts = append(e.doubts, doubtEnd(s)...)
 		}
 		if bad = err != nil && !end; bad && !errors.As(err, &e.bad) {
 			return err

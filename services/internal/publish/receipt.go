@@ -65,6 +65,9 @@ func (r Receipt) String() string {
 		fmt.Fprintf(&b, "\nunconfirmed   %d readings: stored or not, no answer came; publishing again is safe", r.Unconfirmed)
 	}
 	fmt.Fprintf(&b, "\ntook          %.1f s, %.0f readings/s\n", r.Duration.Seconds(), r.Rate())
+	if r.Acknowledged > 0 {
+		b.WriteString("stored is not yet accepted: what the rules refuse, energy status counts and gold.quarantine lists\n")
+	}
 	return b.String()
 }
 
@@ -77,10 +80,10 @@ func (r *Receipt) note(e entry) bool {
 	if e.is {
 		r.Read++
 	}
-	if e.doubt != "" {
+	for _, doubt := range e.doubts {
 		r.Doubtful++
 		if len(r.Doubts) < maxBadRows {
-			r.Doubts = append(r.Doubts, e.doubt)
+			r.Doubts = append(r.Doubts, doubt)
 		}
 	}
 	return e.is

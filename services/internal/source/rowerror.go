@@ -11,7 +11,7 @@ type RowError struct {
 	Position        // zero when it is not known
 	Column   string // its name, or #n; empty when the whole row is meant
 	Found    string // what stands there, shortened
-	Expected string // what should
+	Expected string // what should; empty when the hint says all
 	Hint     string // what mends it
 }
 
@@ -22,6 +22,10 @@ func (e *RowError) Error() string {
 	b.WriteString(": ")
 	if e.Column != "" {
 		fmt.Fprintf(&b, "column %s: ", e.Column)
+	}
+	if e.Expected == "" {
+		b.WriteString(e.Hint)
+		return b.String()
 	}
 	if e.Found != "" {
 		fmt.Fprintf(&b, "found %s, ", e.Found)

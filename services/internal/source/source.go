@@ -199,6 +199,18 @@ func (s *Source) Open() (Position, bool) {
 	return Position{Line: c.lines.number}, true
 }
 
+// Slips returns, since the last call, the members of NDJSON that are named almost
+// like a field, each name once.
+func (s *Source) Slips() []Slip {
+	j, ok := s.rows.(*jsonRows)
+	if !ok {
+		return nil
+	}
+	found := j.slips.waiting
+	j.slips.waiting = nil
+	return found
+}
+
 // Name returns how messages call the file.
 func (s *Source) Name() string { return s.name }
 
