@@ -46,7 +46,7 @@ func (a *Aggregator) fold(row *Stored) error {
 			return err
 		}
 	}
-	if a.inside(hour, HourSpan) {
+	if a.inside(hour, hour, HourSpan) {
 		f.hour.add(a.metric, hour, HourSpan, &row.Summary)
 		return nil
 	}
@@ -56,11 +56,11 @@ func (a *Aggregator) fold(row *Stored) error {
 	return a.pass(row)
 }
 
-// inside reports whether one window holds the span.
-func (a *Aggregator) inside(start int64, span time.Duration) bool {
+// inside reports whether the window that holds t holds all of the span.
+func (a *Aggregator) inside(t, start int64, span time.Duration) bool {
 	f := &a.folds
-	if start < f.start || start >= f.end {
-		f.start, f.end = a.windows.Bounds(start)
+	if t < f.start || t >= f.end {
+		f.start, f.end = a.windows.Bounds(t)
 	}
 	return start >= f.start && start+int64(span) <= f.end
 }
@@ -80,7 +80,7 @@ func (a *Aggregator) settleHour() error {
 			return err
 		}
 	}
-	if a.inside(day, DaySpan) {
+	if a.inside(hour.Start, day, DaySpan) {
 		f.day.add(a.metric, day, DaySpan, &hour.Summary)
 		return nil
 	}

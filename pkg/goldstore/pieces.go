@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -319,6 +318,8 @@ func (r *piecesReader) addFolds(i int, d packedDay, from, to int64) {
 
 // addRows adds a span of rows, to the one before if it goes on with it.
 func (r *piecesReader) addRows(i int, from, to int64, u use) {
+	a := &r.asks[i]
+	from, to = max(from, a.Series.firstWeek), min(to, a.Series.lastWeek+int64(week+a.Series.Reach))
 	if from >= to {
 		return
 	}
@@ -340,20 +341,21 @@ FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[]) 
 CROSS JOIN LATERAL (
 	SELECT ` + spreadColumns + `, ` + versionColumns + `
 	FROM (SELECT *, ` + tangled + ` OR date_bin(s.width, start, 'epoch') = ANY ($5::timestamptz[]) AS needed FROM ` + spreadBase + `
-		series_id = s.id AND start > s.since AND start < s.until AND start > $6 AND start < $7) AS b) AS b
+		series_id = s.id AND start >= s.since AND start < s.until AND start >= $6 AND start < $7) AS b) AS b
 	ORDER BY start, width OFFSET 0) AS b`
 
-// rows reads the spans of rows that were laid down.
+// rowSpan is a part that is a span of rows, and the first row that it needs.
+type rowSpan struct {
+	*part
+	ask   *Ask
+	since int64
+}
+
+// rows reads the spans of rows that were laid down, those of neighbouring weeks at
+// once: a query touches the partitions between the first and the last.
 func (r *piecesReader) rows(ctx context.Context) error {
-	var (
-		ids          []int64
-		since, until []time.Time
-		widths       []time.Duration
-		parts        []*part
-		metrics      []*Ask
-		cut          = make(map[int64]bool)
-	)
-	first, last := int64(math.MaxInt64), int64(math.MinInt64)
+	var spans []rowSpan
+	cut := make(map[int64]bool)
 	for i := range r.asks {
 		a := &r.asks[i]
 		a.CutRows(cut)
@@ -362,51 +364,65 @@ func (r *piecesReader) rows(ctx context.Context) error {
 			if !p.rows {
 				continue
 			}
-			from := p.from - 1 // rows start in whole µs
+			since := p.from
 			if !a.Metric.Paired() {
-				from = p.from - max(int64(a.Series.Reach), int64(maxWidth))
+				since -= max(int64(a.Series.Reach), int64(maxWidth))
 			}
-			first, last = min(first, from), max(last, p.to)
-			ids, widths = append(ids, a.Series.ID), append(widths, a.Metric.Window)
-			since, until = append(since, floorMicros(from)), append(until, ceilMicros(p.to))
-			parts, metrics = append(parts, p), append(metrics, a)
+			spans = append(spans, rowSpan{p, a, since})
 		}
 	}
-	if len(parts) == 0 {
-		return nil
-	}
+	slices.SortStableFunc(spans, func(a, b rowSpan) int { return cmp.Compare(a.since, b.since) })
 	bounds := make([]time.Time, 0, len(cut))
 	for start := range cut {
 		bounds = append(bounds, timestamp(start))
 	}
-	arguments := []any{ids, since, until, widths, bounds, floorMicros(first), ceilMicros(last)}
-	rows := make([][]spreadRow, len(parts))
+	for len(spans) > 0 {
+		n, last := 1, spans[0].to
+		for n < len(spans) && monday(spans[n].since) <= monday(last)+int64(week) {
+			last = max(last, spans[n].to)
+			n++
+		}
+		if err := r.readSpans(ctx, spans[:n], last, bounds); err != nil {
+			return err
+		}
+		spans = spans[n:]
+	}
+	return nil
+}
+
+// readSpans reads spans, in the order of their first rows, up to last.
+func (r *piecesReader) readSpans(ctx context.Context, spans []rowSpan, last int64, bounds []time.Time) error {
+	arguments := []any{
+		column(spans, func(s *rowSpan) int64 { return s.ask.Series.ID }),
+		column(spans, func(s *rowSpan) time.Time { return ceilMicros(s.since) }),
+		column(spans, func(s *rowSpan) time.Time { return ceilMicros(s.to) }),
+		column(spans, func(s *rowSpan) time.Duration { return s.ask.Metric.Window }),
+		bounds, ceilMicros(spans[0].since), ceilMicros(last),
+	}
+	rows := make([][]spreadRow, len(spans))
 	err := r.tx.each(ctx, selectRows, arguments, func(f *fields) error {
 		n := int(f.int8()) - 1
 		row, stats, err := f.spreadRow()
 		if err != nil {
 			return err
 		}
-		row.summarize(metrics[n].Metric, stats)
+		row.summarize(spans[n].ask.Metric, stats)
 		rows[n] = append(rows[n], row)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for n, p := range parts {
+	for n := range spans {
 		slices.SortFunc(rows[n], func(a, b spreadRow) int {
 			return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Width, b.Width))
 		})
-		if err := p.take(metrics[n], rows[n]); err != nil {
+		if err := spans[n].take(spans[n].ask, rows[n]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
-
-// floorMicros returns a time for a comparison of starts, which are whole µs.
-func floorMicros(ns int64) time.Time { return timestamp(ns).Truncate(time.Microsecond) }
 
 // CutRows adds the starts of the base windows that a bound of windows cuts. Fixed
 // windows hold whole ones.

@@ -14,42 +14,68 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 )
 
-// Readings that cover spans can reach beyond the row that they begin in. How far
-// they do at most is kept with their series, so that who reads a window knows
-// how far to look back. It is 0 while each reading ends in its row, and only
-// grows: a reach that no reading has any more costs time, not truth.
+// extent is where the rows of a series are at most. It is kept with the series and
+// only grows: a row that is no more costs time, not truth.
+type extent struct {
+	// reach is how far a reading reaches beyond the start of its row, where it
+	// reaches beyond its end: who reads a window has to look back as far. 0 while
+	// each reading ends in its row.
+	reach int64
+	// first and last are the weeks of the first and the last row; see monday.
+	first, last int64
+}
 
-// maxParentReach bounds the reach of series that have parents: the readings of
+// grow returns the extent of both.
+func (e extent) grow(f extent) extent {
+	return extent{max(e.reach, f.reach), min(e.first, f.first), max(e.last, f.last)}
+}
+
+// maxParentReach bounds the reach of series whose days are folded: the readings of
 // others cover more than the day that would spare them.
 const maxParentReach = gold.DaySpan
 
 // Updates wait for each other by the series' rows, in any order: who is
 // sacrificed to a deadlock flushes again.
-const extendReach = `
-UPDATE gold.series AS s SET reach_ns = r.reach
-FROM unnest($1::bigint[], $2::bigint[]) AS r(id, reach) WHERE s.id = r.id AND s.reach_ns < r.reach`
+const extendSeries = `
+UPDATE gold.series AS s
+SET reach_ns = greatest(s.reach_ns, e.reach), first_week = least(s.first_week, e.first), last_week = greatest(s.last_week, e.last)
+FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS e(id, reach, first, last)
+WHERE s.id = e.id AND (s.reach_ns < e.reach OR s.first_week IS NULL OR s.first_week > e.first OR s.last_week < e.last)`
 
-// extend keeps how far rows of the flush reach where that is further than what
-// the writer knows to be kept.
+// extend keeps where rows of the flush are if that is beyond what the writer knows
+// to be kept.
 func (t *transaction) extend(ctx context.Context, tx pgx.Tx) error {
-	t.reaches = make(map[int64]int64)
+	t.extents = make(map[int64]extent)
 	for i := range t.items {
 		it := &t.items[i]
-		if it.after == nil || it.after.stats.Reach <= it.key.Start+int64(it.key.Width) {
+		if it.after == nil {
 			continue
 		}
-		id, reach := it.key.SeriesID, it.after.stats.Reach-it.key.Start
-		if reach > max(t.writer.reaches[id], t.reaches[id]) {
-			t.reaches[id] = reach
+		week := monday(it.key.Start)
+		e := extent{0, week, week}
+		if it.after.stats.Reach > it.key.Start+int64(it.key.Width) {
+			e.reach = it.after.stats.Reach - it.key.Start
+		}
+		id := it.key.SeriesID
+		kept, known := t.writer.extents[id]
+		if fresh, ok := t.extents[id]; ok {
+			kept, known = fresh, true
+		}
+		if grown := kept.grow(e); !known {
+			t.extents[id] = e
+		} else if grown != kept {
+			t.extents[id] = grown
 		}
 	}
-	if len(t.reaches) == 0 {
+	if len(t.extents) == 0 {
 		return nil
 	}
-	ids := slices.Sorted(maps.Keys(t.reaches))
-	reaches := column(ids, func(id *int64) int64 { return t.reaches[*id] })
-	if _, err := tx.Exec(ctx, extendReach, ids, reaches); err != nil {
-		return fmt.Errorf("keep how far readings of %d series reach: %w", len(ids), err)
+	ids := slices.Sorted(maps.Keys(t.extents))
+	reaches := column(ids, func(id *int64) int64 { return t.extents[*id].reach })
+	first := column(ids, func(id *int64) time.Time { return timestamp(t.extents[*id].first) })
+	last := column(ids, func(id *int64) time.Time { return timestamp(t.extents[*id].last) })
+	if _, err := tx.Exec(ctx, extendSeries, ids, reaches, first, last); err != nil {
+		return fmt.Errorf("keep where rows of %d series are: %w", len(ids), err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,8 @@ type Series struct {
 	// Reach is how far, at most, a reading of the series reaches from the start of
 	// its row, if any reaches beyond the row's end.
 	Reach time.Duration
+
+	firstWeek, lastWeek int64 // of its rows; see extent
 }
 
 // Page is a part of a list of series. The zero page is the whole list.
@@ -50,7 +53,7 @@ type Page struct {
 // No name holds a line feed, so that no text is found across two. The list is
 // read in the order of the unique index, and no further than the limit.
 const selectSeries = `
-SELECT id, entity, metric, unit, reach_ns FROM gold.series
+SELECT id, entity, metric, unit, reach_ns, first_week, last_week FROM gold.series
 WHERE (cardinality($1::text[]) = 0 OR entity = ANY ($1)) AND (cardinality($2::text[]) = 0 OR metric = ANY ($2))
 	AND (entity, metric, unit) > ($3, $4, $5)
 	AND lower(entity || E'\n' || metric || E'\n' || unit) LIKE ALL ($6::text[])
@@ -74,7 +77,11 @@ func (tx *ReadTx) SeriesPage(ctx context.Context, sel Selector, page Page) ([]Se
 		return nil, fmt.Errorf("read series: %w", err)
 	}
 	series, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s Series, err error) {
-		err = row.Scan(&s.ID, &s.EntityID, &s.Metric, &s.Unit, &s.Reach)
+		var first, last *time.Time
+		err = row.Scan(&s.ID, &s.EntityID, &s.Metric, &s.Unit, &s.Reach, &first, &last)
+		if first != nil && last != nil {
+			s.firstWeek, s.lastWeek = first.UnixNano(), last.UnixNano()
+		}
 		return s, err
 	})
 	if err != nil {
@@ -107,66 +114,127 @@ type Bounds struct {
 	Reach                 int64 // latest end of what readings cover, Unix ns; 0 when they cover nothing
 }
 
-// One step into the index from each end of a series, over as few partitions as
-// it takes.
+// One step into the index from each end of a series, in its first and its last week.
+// The bounds on start leave out partitions.
 const selectBounds = `
-SELECT s.id, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns
-FROM gold.series s
+SELECT s.n, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[]) WITH ORDINALITY AS s(id, first, last, reach, n)
 CROSS JOIN LATERAL (SELECT start, first_at_ns FROM gold.base
-	WHERE series_id = s.id AND count > 0 ORDER BY start, width LIMIT 1) AS a
+	WHERE series_id = s.id AND count > 0 AND start >= s.first AND start >= $5 AND start < $6
+	ORDER BY start, width LIMIT 1) AS a
 CROSS JOIN LATERAL (SELECT start, last_at_ns FROM gold.base
-	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b
+	WHERE series_id = s.id AND count > 0 AND start < s.last + interval '7 days' AND start >= $7 AND start < $8
+	ORDER BY start DESC, width DESC LIMIT 1) AS b
 CROSS JOIN LATERAL (SELECT max(reach_ns) AS reach_ns FROM gold.base
-	WHERE series_id = s.id AND start >= b.start - s.reach_ns / 1000 * interval '1 microsecond') AS r
-WHERE s.id = ANY ($1)`
+	WHERE series_id = s.id AND s.reach > interval '0' AND start >= b.start - s.reach AND start >= $9) AS r`
 
 // Bounds returns the bounds of each series by its id. A series without
 // readings that count is left out.
-func (tx *ReadTx) Bounds(ctx context.Context, ids []int64) (map[int64]Bounds, error) {
-	bounds := make(map[int64]Bounds, len(ids))
-	err := tx.each(ctx, selectBounds, []any{ids}, func(f *fields) error {
-		id := f.int8()
-		bounds[id] = Bounds{FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8(), Reach: f.int8()}
-		return f.err()
+func (tx *ReadTx) Bounds(ctx context.Context, series []Series) (map[int64]Bounds, error) {
+	bounds := make(map[int64]Bounds, len(series))
+	err := inWeeks(series, func(some []Series, narrow bool) (found []bool, err error) {
+		first, last := spread(some, func(s *Series) int64 { return s.firstWeek }), spread(some, func(s *Series) int64 { return s.lastWeek })
+		if !narrow {
+			first.to, last.from = last.to, first.from
+		}
+		reach := spread(some, func(s *Series) int64 { return int64(s.Reach) }).to
+		found = make([]bool, len(some))
+		arguments := []any{
+			column(some, func(s *Series) int64 { return s.ID }),
+			column(some, func(s *Series) time.Time { return timestamp(s.firstWeek) }),
+			column(some, func(s *Series) time.Time { return timestamp(s.lastWeek) }),
+			column(some, func(s *Series) time.Duration { return s.Reach }),
+			timestamp(first.from), timestamp(first.to + int64(week)), timestamp(last.from), timestamp(last.to + int64(week)),
+			timestamp(last.from - reach),
+		}
+		err = tx.each(ctx, selectBounds, arguments, func(f *fields) error {
+			n := int(f.int8()) - 1
+			found[n] = true
+			bounds[some[n].ID] = Bounds{
+				FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8(), Reach: f.orInt8(),
+			}
+			return f.err()
+		})
+		return found, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read bounds of %d series: %w", len(ids), err)
+		return nil, fmt.Errorf("read bounds of %d series: %w", len(series), err)
 	}
 	return bounds, nil
 }
 
+// inWeeks asks for something of series that have rows, narrowly: where they begin
+// or end at the latest or earliest. It asks again, of all their weeks, for those of
+// which nothing is found: what is there may count no more.
+func inWeeks(series []Series, ask func(some []Series, narrow bool) (found []bool, err error)) error {
+	some := slices.DeleteFunc(slices.Clone(series), func(s Series) bool { return s.lastWeek == 0 })
+	for _, narrow := range []bool{true, false} {
+		if len(some) == 0 {
+			break
+		}
+		found, err := ask(some, narrow)
+		if err != nil {
+			return err
+		}
+		n := 0
+		some = slices.DeleteFunc(some, func(Series) bool { n++; return found[n-1] })
+	}
+	return nil
+}
+
+// timeSpan is the least and the greatest of some times.
+type timeSpan struct{ from, to int64 }
+
+func spread(series []Series, of func(*Series) int64) timeSpan {
+	i := timeSpan{math.MaxInt64, math.MinInt64}
+	for n := range series {
+		v := of(&series[n])
+		i.from, i.to = min(i.from, v), max(i.to, v)
+	}
+	return i
+}
+
 // Latest is the last reading that counts of a series.
 type Latest struct {
-	SeriesID  int64
 	At        int64 // event time, Unix ns
 	Value     float64
 	Quality   reading.Quality
 	ChangedAt time.Time // of the row that holds it
 }
 
-// As in selectBounds, one step into the index.
+// As in selectBounds.
 const selectLatest = `
-SELECT s.id, b.last_at_ns, b.last, b.last_quality, b.changed_at
+SELECT s.n, b.last_at_ns, b.last, b.last_quality, b.changed_at
 FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
 CROSS JOIN LATERAL (SELECT last_at_ns, last, last_quality, changed_at FROM gold.base
-	WHERE series_id = s.id AND count > 0 ORDER BY start DESC, width DESC LIMIT 1) AS b
-ORDER BY s.n`
+	WHERE series_id = s.id AND count > 0 AND start >= $2 AND start < $3 ORDER BY start DESC, width DESC LIMIT 1) AS b`
 
-// Latest calls fn for the last reading of each series, in the order of ids. A
-// series without readings that count is left out.
-func (tx *ReadTx) Latest(ctx context.Context, ids []int64, fn func(Latest) error) error {
-	err := tx.each(ctx, selectLatest, []any{ids}, func(f *fields) error {
-		l := Latest{SeriesID: f.int8(), At: f.int8(), Value: f.float8()}
-		l.Quality, l.ChangedAt = reading.Quality(f.int2()), f.time()
-		if err := f.err(); err != nil {
-			return err
+// Latest returns the last reading of each series by its id. A series without
+// readings that count is left out.
+func (tx *ReadTx) Latest(ctx context.Context, series []Series) (map[int64]Latest, error) {
+	latest := make(map[int64]Latest, len(series))
+	err := inWeeks(series, func(some []Series, narrow bool) (found []bool, err error) {
+		last := spread(some, func(s *Series) int64 { return s.lastWeek })
+		if !narrow {
+			last.from = spread(some, func(s *Series) int64 { return s.firstWeek }).from
 		}
-		return fn(l)
+		found = make([]bool, len(some))
+		arguments := []any{
+			column(some, func(s *Series) int64 { return s.ID }), timestamp(last.from), timestamp(last.to + int64(week)),
+		}
+		err = tx.each(ctx, selectLatest, arguments, func(f *fields) error {
+			n := int(f.int8()) - 1
+			l := Latest{At: f.int8(), Value: f.float8()}
+			l.Quality, l.ChangedAt = reading.Quality(f.int2()), f.time()
+			found[n], latest[some[n].ID] = true, l
+			return f.err()
+		})
+		return found, err
 	})
 	if err != nil {
-		return fmt.Errorf("read the latest reading of %d series: %w", len(ids), err)
+		return nil, fmt.Errorf("read the latest reading of %d series: %w", len(series), err)
 	}
-	return nil
+	return latest, nil
 }
 
 // StatsRow is a base row without its versions.

@@ -121,7 +121,11 @@ func TestReadTx(t *testing.T) {
 		t.Parallel()
 		read(t, s, func(tx *ReadTx) {
 			ids := seriesIDs(t, tx)
-			got, err := tx.Bounds(t.Context(), ids)
+			series, err := tx.Series(t.Context(), Selector{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := tx.Bounds(t.Context(), series)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -46,7 +46,7 @@ type Writer struct {
 	series     map[reading.Series]int64 // known to be stored
 	windows    map[string]time.Duration // of metrics; known to be stored
 	marks      marks                    // known to be stored
-	reaches    map[int64]int64          // of series by id, ns; as far is known to be stored
+	extents    map[int64]extent         // of series by id; as far is known to be stored
 	buffer     copyBuffer
 }
 
@@ -59,7 +59,7 @@ func (s *Store) NewWriter(partition uint32, c *catalog.Catalog, wc WriterConfig)
 	return &Writer{
 		store: s, catalog: c, partition: partition,
 		cache: newCache(budget), series: make(map[reading.Series]int64), windows: make(map[string]time.Duration),
-		marks: newMarks(), reaches: make(map[int64]int64),
+		marks: newMarks(), extents: make(map[int64]extent),
 	}
 }
 
@@ -126,7 +126,7 @@ type transaction struct {
 	added   map[reading.Series]int64
 	windows map[string]time.Duration // of metrics that the writer did not know
 	marked  []seriesDay
-	reaches map[int64]int64
+	extents map[int64]extent
 }
 
 // run tries the transaction until it commits or fails for another reason than
@@ -272,7 +272,7 @@ func (t *transaction) prepare(ctx context.Context, tx pgx.Tx) error {
 	if len(w.series) > maxKnownSeries {
 		clear(w.series)
 		clear(w.windows)
-		clear(w.reaches)
+		clear(w.extents)
 	}
 	var err error
 	if t.windows, err = windowsOf(t.flush.Groups, w.windows); err != nil {
@@ -309,7 +309,7 @@ func (t *transaction) remember() {
 	maps.Copy(t.writer.series, t.added)
 	maps.Copy(t.writer.windows, t.windows)
 	t.writer.marks.add(t.marked)
-	maps.Copy(t.writer.reaches, t.reaches)
+	maps.Copy(t.writer.extents, t.extents)
 	for i := range t.items {
 		if r := t.items[i].stored(); r != nil {
 			t.writer.cache.put(r)
@@ -318,12 +318,12 @@ func (t *transaction) remember() {
 }
 
 // forget drops the rows that the flush touched, of which nobody knows what
-// became, and all rows when another owner is at work. Windows, marks and reaches go
+// became, and all rows when another owner is at work. Windows, marks and extents go
 // too: after a failover they may never have been stored.
 func (t *transaction) forget(err error) {
 	t.writer.marks = newMarks()
 	clear(t.writer.windows)
-	clear(t.writer.reaches)
+	clear(t.writer.extents)
 	if errors.Is(err, ErrPositionMoved) {
 		t.writer.cache.clear()
 	}

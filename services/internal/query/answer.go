@@ -16,7 +16,7 @@ import (
 
 // store is where answers read from: gold as it is, or as it was.
 type store interface {
-	Bounds(ctx context.Context, ids []int64) (map[int64]goldstore.Bounds, error)
+	Bounds(ctx context.Context, series []goldstore.Series) (map[int64]goldstore.Bounds, error)
 	Pieces(ctx context.Context, asks []goldstore.Ask) ([]goldstore.Pieces, error)
 }
 

@@ -161,8 +161,9 @@ func benchStore(b *testing.B, rows int) *Server {
 		for i := to.from; i < to.to; i++ {
 			one := reading.Series{EntityID: fmt.Sprintf("%s%06d", to.prefix, i), Metric: to.metric, Unit: "kWh"}
 			id := goldstore.SeriesID(one)
-			batch.Queue("INSERT INTO gold.series (id, entity, metric, unit) VALUES ($1, $2, $3, $4)",
-				id, one.EntityID, one.Metric, one.Unit)
+			batch.Queue(`INSERT INTO gold.series (id, entity, metric, unit, first_week, last_week) VALUES ($1, $2, $3, $4,
+				date_bin('7 days', $5, '1970-01-05'), date_bin('7 days', $6, '1970-01-05'))`, id, one.EntityID, one.Metric, one.Unit,
+				benchOrigin.AddDate(0, 0, to.first), benchOrigin.AddDate(0, 0, to.last).Add(-time.Second))
 			batch.Queue("INSERT INTO copies VALUES ($1, $2, $3, $4)", id, template,
 				benchOrigin.AddDate(0, 0, to.first), benchOrigin.AddDate(0, 0, to.last))
 		}

@@ -29,22 +29,25 @@ func (s *Server) GetLatest(
 			if err != nil {
 				return err
 			}
-			ids := make([]int64, len(series))
-			byID := make(map[int64]goldstore.Series, len(series))
-			for i, one := range series {
-				ids[i], byID[one.ID] = one.ID, one
+			latest, err := tx.Latest(ctx, series)
+			if err != nil {
+				return err
 			}
-			return tx.Latest(ctx, ids, func(l goldstore.Latest) error {
-				one := byID[l.SeriesID]
+			for _, one := range series {
+				l, ok := latest[one.ID]
 				m := c.Metric(one.Series)
-				if !selected.picks(registry, one.EntityID, gold.WindowStart(l.At, m.Window)) {
-					return nil
+				if !ok || !selected.picks(registry, one.EntityID, gold.WindowStart(l.At, m.Window)) {
+					continue
 				}
-				return emit(&energyv1.GetLatestResponse{
+				err := emit(&energyv1.GetLatestResponse{
 					Series: wire.SeriesKey(one.Series), Kind: energyv1.Kind(m.Kind),
 					Time: timestamp(l.At), Value: l.Value, Quality: energyv1.Quality(l.Quality),
 					LastChange: timestamppb.New(l.ChangedAt),
 				})
-			})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 }

@@ -108,9 +108,10 @@ func (p *past) FirstFrom(ctx context.Context, id, t int64, fn func(*goldstore.Ne
 }
 
 // Bounds is that of the store.
-func (p *past) Bounds(ctx context.Context, ids []int64) (map[int64]goldstore.Bounds, error) {
-	bounds := make(map[int64]goldstore.Bounds, len(ids))
-	for _, id := range ids {
+func (p *past) Bounds(ctx context.Context, series []goldstore.Series) (map[int64]goldstore.Bounds, error) {
+	bounds := make(map[int64]goldstore.Bounds, len(series))
+	for i := range series {
+		id := series[i].ID
 		var b goldstore.Bounds
 		found := false
 		err := p.FirstFrom(ctx, id, earliest.UnixNano(), func(r *goldstore.Neighbour) error {

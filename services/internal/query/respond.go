@@ -38,11 +38,7 @@ func (r *responder) answer(ctx context.Context, series []goldstore.Series) error
 			return err
 		}
 	}
-	ids := make([]int64, len(series))
-	for i := range series {
-		ids[i] = series[i].ID
-	}
-	bounds, err := r.from.Bounds(ctx, ids)
+	bounds, err := r.from.Bounds(ctx, series)
 	if err != nil {
 		return err
 	}

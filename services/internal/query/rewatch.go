@@ -39,7 +39,7 @@ func (w *watch) answers(
 	if err := w.fits(e.metric, s); err != nil {
 		return err
 	}
-	bounds, err := tx.Bounds(ctx, []int64{e.series.ID})
+	bounds, err := tx.Bounds(ctx, all[i:i+1])
 	if err != nil {
 		return err
 	}
