@@ -220,6 +220,15 @@ func (r *piecesReader) days(ctx context.Context) ([][]packedDay, error) {
 	if len(asks) == 0 {
 		return days, nil
 	}
+	var room []byte
+	keep := func(folds []byte) []byte { // copies what is the driver's
+		if len(room)+len(folds) > cap(room) {
+			room = make([]byte, 0, max(len(folds), 64<<10))
+		}
+		at := len(room)
+		room = append(room, folds...)
+		return room[at:len(room):len(room)]
+	}
 	err := r.tx.each(ctx, selectFolds, []any{ids, keys, since, until, hours}, func(f *fields) error {
 		i := asks[int(f.int8())-1]
 		d := packedDay{start: f.nanos()}
@@ -229,11 +238,11 @@ func (r *piecesReader) days(ctx context.Context) ([][]packedDay, error) {
 		}
 		switch w := (holder{ask: &r.asks[i]}); {
 		case w.whole(d.start, gold.DaySpan):
-			d.folds, d.width = slices.Clone(day), gold.DaySpan
+			d.folds, d.width = keep(day), gold.DaySpan
 		case hours == nil:
 			return nil
 		default:
-			d.folds, d.width = slices.Clone(hours), gold.HourSpan
+			d.folds, d.width = keep(hours), gold.HourSpan
 		}
 		days[i] = append(days[i], d)
 		return nil

@@ -1,8 +1,10 @@
 package goldstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -132,7 +134,8 @@ CROSS JOIN LATERAL (SELECT max(reach_ns) AS reach_ns FROM gold.base
 // readings that count is left out.
 func (tx *ReadTx) Bounds(ctx context.Context, series []Series) (map[int64]Bounds, error) {
 	bounds := make(map[int64]Bounds, len(series))
-	err := inWeeks(series, func(some []Series, narrow bool) (found []bool, err error) {
+	ends := func(s *Series) timeSpan { return timeSpan{s.firstWeek, s.lastWeek} }
+	err := inWeeks(series, ends, func(some []Series, narrow bool) (found []bool, err error) {
 		first, last := spread(some, func(s *Series) int64 { return s.firstWeek }), spread(some, func(s *Series) int64 { return s.lastWeek })
 		if !narrow {
 			first.to, last.from = last.to, first.from
@@ -163,23 +166,48 @@ func (tx *ReadTx) Bounds(ctx context.Context, series []Series) (map[int64]Bounds
 	return bounds, nil
 }
 
-// inWeeks asks for something of series that have rows, narrowly: where they begin
-// or end at the latest or earliest. It asks again, of all their weeks, for those of
-// which nothing is found: what is there may count no more.
-func inWeeks(series []Series, ask func(some []Series, narrow bool) (found []bool, err error)) error {
+// inWeeks asks for something of series that have rows, of those with equal weeks at
+// once, narrowly: in their first or last week. It asks again, of all their weeks,
+// for those of which nothing is found: what is there may count no more.
+func inWeeks(
+	series []Series, weeks func(*Series) timeSpan, ask func(some []Series, narrow bool) (found []bool, err error),
+) error {
 	some := slices.DeleteFunc(slices.Clone(series), func(s Series) bool { return s.lastWeek == 0 })
-	for _, narrow := range []bool{true, false} {
-		if len(some) == 0 {
-			break
-		}
-		found, err := ask(some, narrow)
+	var left []Series
+	for _, equal := range byWeeks(some, weeks) {
+		found, err := ask(equal, true)
 		if err != nil {
 			return err
 		}
-		n := 0
-		some = slices.DeleteFunc(some, func(Series) bool { n++; return found[n-1] })
+		for i := range found {
+			if !found[i] {
+				left = append(left, equal[i])
+			}
+		}
 	}
-	return nil
+	if len(left) == 0 {
+		return nil
+	}
+	_, err := ask(left, false)
+	return err
+}
+
+// maxWeeks bounds the groups of series with equal weeks that are asked for by
+// themselves.
+const maxWeeks = 6
+
+// byWeeks groups series by weeks; the smallest groups are one if there are many.
+func byWeeks(series []Series, weeks func(*Series) timeSpan) [][]Series {
+	groups := make(map[timeSpan][]Series)
+	for i := range series {
+		w := weeks(&series[i])
+		groups[w] = append(groups[w], series[i])
+	}
+	all := slices.SortedFunc(maps.Values(groups), func(a, b []Series) int { return cmp.Compare(len(b), len(a)) })
+	if len(all) > maxWeeks {
+		all = append(all[:maxWeeks-1], slices.Concat(all[maxWeeks-1:]...))
+	}
+	return all
 }
 
 // timeSpan is the least and the greatest of some times.
@@ -213,7 +241,8 @@ CROSS JOIN LATERAL (SELECT last_at_ns, last, last_quality, changed_at FROM gold.
 // readings that count is left out.
 func (tx *ReadTx) Latest(ctx context.Context, series []Series) (map[int64]Latest, error) {
 	latest := make(map[int64]Latest, len(series))
-	err := inWeeks(series, func(some []Series, narrow bool) (found []bool, err error) {
+	end := func(s *Series) timeSpan { return timeSpan{to: s.lastWeek} }
+	err := inWeeks(series, end, func(some []Series, narrow bool) (found []bool, err error) {
 		last := spread(some, func(s *Series) int64 { return s.lastWeek })
 		if !narrow {
 			last.from = spread(some, func(s *Series) int64 { return s.firstWeek }).from
