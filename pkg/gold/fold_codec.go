@@ -84,8 +84,7 @@ func AppendFolds(b []byte, folds []Stored) []byte {
 		s := folds[i]
 		b = binary.AppendVarint(b, s.Start-last)
 		last = s.Start
-		w := foldWriter{start: s.Start, mask: len(b)}
-		w.out = append(b, make([]byte, 8)...)
+		w := foldWriter{start: s.Start, mask: len(b), out: binary.LittleEndian.AppendUint64(b, 0)}
 		marks, changed := s.marks(), int64(0)
 		if !s.Changed.IsZero() {
 			changed = s.Changed.UnixNano()

@@ -17,9 +17,6 @@ import (
 // postgresEpoch is 2000-01-01 in Unix µs, from which timestamps count.
 const postgresEpoch = 946_684_800_000_000
 
-// minusInfinity is the timestamp before all others.
-const minusInfinity = math.MinInt64
-
 // copyHeader is the signature, no flags, no extension.
 const copyHeader = "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
@@ -44,8 +41,6 @@ func (b *copyBuffer) int2(v int16) {
 }
 
 func (b *copyBuffer) float8(v float64) { b.int8(int64(math.Float64bits(v))) }
-
-func (b *copyBuffer) null() { *b = append(*b, 0xff, 0xff, 0xff, 0xff) }
 
 // time takes Unix ns in whole µs.
 func (b *copyBuffer) time(ns int64) { b.int8(ns/1000 - postgresEpoch) }
@@ -160,15 +155,6 @@ func (f *fields) int8() int64     { return int64(binary.BigEndian.Uint64(f.fixed
 func (f *fields) int4() int32     { return int32(binary.BigEndian.Uint32(f.fixed(4))) }
 func (f *fields) int2() int16     { return int16(binary.BigEndian.Uint16(f.fixed(2))) }
 func (f *fields) float8() float64 { return math.Float64frombits(binary.BigEndian.Uint64(f.fixed(8))) }
-
-// orFloat8 is float8 of a column that may be null; ok is false when it is.
-func (f *fields) orFloat8() (v float64, ok bool) {
-	if len(f.values) > 0 && f.values[0] == nil {
-		f.values = f.values[1:]
-		return 0, false
-	}
-	return f.float8(), true
-}
 
 // orInt8 is int8 of a column that may be null, 0 when it is.
 func (f *fields) orInt8() int64 {

@@ -128,7 +128,8 @@ func checkParentsOf(ctx context.Context, tx *ReadTx, one Series, m *catalog.Metr
 	if err != nil {
 		return 0, err
 	}
-	all := Ask{Series: Series{ID: one.ID}, Metric: m, From: sunday - int64(time.Hour*1000), To: sunday + int64(time.Hour*1000)}
+	const far = int64(1000 * time.Hour)
+	all := Ask{Series: Series{ID: one.ID}, Metric: m, From: sunday - far, To: sunday + far}
 	days, stored, err := foldsOf(ctx, tx, &all)
 	if err != nil {
 		return 0, err

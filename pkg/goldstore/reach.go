@@ -38,7 +38,8 @@ const maxParentReach = gold.DaySpan
 // sacrificed to a deadlock flushes again.
 const extendSeries = `
 UPDATE gold.series AS s
-SET reach_ns = greatest(s.reach_ns, e.reach), first_week = least(s.first_week, e.first), last_week = greatest(s.last_week, e.last)
+SET reach_ns = greatest(s.reach_ns, e.reach),
+	first_week = least(s.first_week, e.first), last_week = greatest(s.last_week, e.last)
 FROM unnest($1::bigint[], $2::bigint[], $3::timestamptz[], $4::timestamptz[]) AS e(id, reach, first, last)
 WHERE s.id = e.id AND (s.reach_ns < e.reach OR s.first_week IS NULL OR s.first_week > e.first OR s.last_week < e.last)`
 

@@ -120,7 +120,8 @@ type Bounds struct {
 // The bounds on start leave out partitions.
 const selectBounds = `
 SELECT s.n, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns
-FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[]) WITH ORDINALITY AS s(id, first, last, reach, n)
+FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[])
+	WITH ORDINALITY AS s(id, first, last, reach, n)
 CROSS JOIN LATERAL (SELECT start, first_at_ns FROM gold.base
 	WHERE series_id = s.id AND count > 0 AND start >= s.first AND start >= $5 AND start < $6
 	ORDER BY start, width LIMIT 1) AS a
@@ -136,7 +137,8 @@ func (tx *ReadTx) Bounds(ctx context.Context, series []Series) (map[int64]Bounds
 	bounds := make(map[int64]Bounds, len(series))
 	ends := func(s *Series) timeSpan { return timeSpan{s.firstWeek, s.lastWeek} }
 	err := inWeeks(series, ends, func(some []Series, narrow bool) (found []bool, err error) {
-		first, last := spread(some, func(s *Series) int64 { return s.firstWeek }), spread(some, func(s *Series) int64 { return s.lastWeek })
+		first := spread(some, func(s *Series) int64 { return s.firstWeek })
+		last := spread(some, func(s *Series) int64 { return s.lastWeek })
 		if !narrow {
 			first.to, last.from = last.to, first.from
 		}

@@ -80,7 +80,7 @@ func BenchmarkAsk(b *testing.B) {
 		{"a month of days for 1000 meters, registers", ask(register, meters, 1, 31, 0), 31 * benchMeters},
 		{"a month of days, 1000 meters in one sum", ask(interval, meters, 1, 31, energyv1.GroupBy_GROUP_BY_ALL), 31},
 		{"latest of 10000 series", func(ctx context.Context) (int, error) {
-			out := &latestReceived{context: ctx}
+			out := &latestReceived{received: received{context: func() context.Context { return ctx }}}
 			err := s.GetLatest(&energyv1.GetLatestRequest{}, out)
 			return min(out.count, benchSeries), err
 		}, benchSeries},
@@ -106,11 +106,8 @@ func meterName(i int) string { return fmt.Sprintf("meter-%06d", i) }
 // latestReceived counts the answers of GetLatest.
 type latestReceived struct {
 	received
-	context context.Context
-	count   int
+	count int
 }
-
-func (r *latestReceived) Context() context.Context { return r.context }
 
 func (r *latestReceived) Send(*energyv1.GetLatestResponse) error {
 	r.count++

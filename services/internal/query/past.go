@@ -236,7 +236,8 @@ func (p *past) spread(ctx context.Context, a *goldstore.Ask, out *goldstore.Piec
 		return nil
 	})
 	spread.SetHistory(a.History)
-	err := p.tx.VersionRows(ctx, []int64{a.Series.ID}, from-int64(a.Series.Reach), a.To, func(r *goldstore.VersionsRow) error {
+	since := from - int64(a.Series.Reach)
+	err := p.tx.VersionRows(ctx, []int64{a.Series.ID}, since, a.To, func(r *goldstore.VersionsRow) error {
 		row, ok := p.row(r)
 		if !ok {
 			return nil

@@ -867,8 +867,11 @@ type Aggregate struct {
 	Expected uint64 `protobuf:"varint,5,opt,name=expected,proto3" json:"expected,omitempty"`
 	// Readings that count.
 	Received uint64 `protobuf:"varint,6,opt,name=received,proto3" json:"received,omitempty"`
-	// Share of the window or of its readings that was received, 0 to 1; absent
-	// where the cadence is unknown.
+	// Share of the window that was received, from 0 to 1: of intervals and means
+	// the time that readings cover; of others the readings received of those
+	// expected, where a base window adds no more than are due in it. Absent where
+	// the cadence is unknown, and of others where none is expected. Of a group the
+	// mean of its members' by time, as far as they are known.
 	Completeness *float64 `protobuf:"fixed64,7,opt,name=completeness,proto3,oneof" json:"completeness,omitempty"`
 	// Greatest mean power of a whole base window inside this window (its energy
 	// over its width), in the power unit; absent where the metric has no energy.
