@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/reading"
@@ -99,20 +100,21 @@ func AppendFolds(b []byte, folds []Stored) []byte {
 // ReadFolds calls fn for each fold of that width that AppendFolds has written. It
 // is fn's only during the call.
 func ReadFolds(b []byte, width time.Duration, fn func(*Stored) error) error {
-	r := foldReader{in: b}
 	if len(b) == 0 || b[0] != foldFormat {
 		return fmt.Errorf("%w: folds of an unknown format", ErrCorrupt)
 	}
-	r.in = b[1:]
-	var s Stored
-	last := int64(0)
+	var (
+		s       Stored
+		marks   uint64
+		changed int64
+		r       = foldReader{in: b[1:]}
+		last    = int64(0)
+	)
+	s.numbers(&r, &marks, &changed)
 	for n := r.uvarint(); n > 0; n-- {
-		s = Stored{Start: last + r.varint(), Width: width}
-		last, r.start = s.Start, s.Start
-		r.present = binary.LittleEndian.Uint64(r.bytes(8))
-		var marks uint64
-		var changed int64
-		s.numbers(&r, &marks, &changed)
+		s, marks, changed = Stored{Start: last + r.varint(), Width: width}, 0, 0
+		last = s.Start
+		r.read(s.Start)
 		s.setMarks(marks)
 		if changed != 0 {
 			s.Changed = time.Unix(0, changed).UTC()
@@ -179,17 +181,53 @@ func (w *foldWriter) time(v *int64) {
 	w.out = binary.AppendVarint(append(w.out, 0), d)
 }
 
+// foldReader reads the numbers that there are into where it was told once that they
+// belong.
 type foldReader struct {
-	in      []byte
-	start   int64
-	present uint64 // of the numbers to come
-	bad     bool
+	in  []byte
+	bad bool
+	to  [64]destination
+	n   int
 }
 
-func (r *foldReader) has() bool {
-	there := r.present&1 == 1
-	r.present >>= 1
-	return there
+// destination is where a number belongs: one of these.
+type destination struct {
+	float         *float64
+	integer, time *int64
+	count         *uint64
+}
+
+func (r *foldReader) add(d destination) {
+	r.to[r.n] = d
+	r.n++
+}
+
+func (r *foldReader) float(v *float64) { r.add(destination{float: v}) }
+func (r *foldReader) integer(v *int64) { r.add(destination{integer: v}) }
+func (r *foldReader) count(v *uint64)  { r.add(destination{count: v}) }
+func (r *foldReader) time(v *int64)    { r.add(destination{time: v}) }
+
+// read reads the numbers of a fold that starts then.
+func (r *foldReader) read(start int64) {
+	present := binary.LittleEndian.Uint64(r.bytes(8))
+	for ; present != 0; present &= present - 1 {
+		switch d := &r.to[bits.TrailingZeros64(present)]; {
+		case d.float != nil:
+			*d.float = math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))
+		case d.time != nil:
+			unit := int64(1)
+			if r.bytes(1)[0] == 1 {
+				unit = int64(time.Second)
+			}
+			*d.time = start + r.varint()*unit
+		case d.count != nil:
+			*d.count = r.uvarint()
+		case d.integer != nil:
+			*d.integer = r.varint()
+		default:
+			r.bad = true // a number of a later build
+		}
+	}
 }
 
 var eightZeros = make([]byte, 8)
@@ -223,33 +261,4 @@ func (r *foldReader) uvarint() uint64 {
 	}
 	r.in = r.in[n:]
 	return v
-}
-
-func (r *foldReader) float(v *float64) {
-	if r.has() {
-		*v = math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))
-	}
-}
-
-func (r *foldReader) integer(v *int64) {
-	if r.has() {
-		*v = r.varint()
-	}
-}
-
-func (r *foldReader) count(v *uint64) {
-	if r.has() {
-		*v = r.uvarint()
-	}
-}
-
-func (r *foldReader) time(v *int64) {
-	if !r.has() {
-		return
-	}
-	unit := int64(1)
-	if r.bytes(1)[0] == 1 {
-		unit = int64(time.Second)
-	}
-	*v = r.start + r.varint()*unit
 }
