@@ -138,7 +138,7 @@ func benchStore(b *testing.B, rows int) *Server {
 	defer conn.Close(context.WithoutCancel(b.Context()))
 	rest := max(0, rows-yearRows-latestRows)
 	registers := min(60, max(32, rest/5/benchMeters/96))
-	intervals := min(benchYear, max(32, rest/benchMeters/96-registers))
+	intervals := min(benchYear, max(32, rest/benchMeters/96-registers+1))
 	copies := []struct {
 		metric, prefix string
 		from, to       int // series
