@@ -145,7 +145,7 @@ func head(r interface {
 }
 
 // window returns a with what a message says of one window.
-func (a Aggregate) window(m *energyv1.Aggregate) Aggregate { //nolint:gocritic // a copy is what is wanted
+func (a Aggregate) window(m *energyv1.Aggregate) Aggregate {
 	a.Start, a.End, a.Date = timeOf(m.GetStart()), timeOf(m.GetEnd()), m.GetDate()
 	a.Interpolated, a.MeanPower = number(m.InterpolatedEnergy), number(m.MeanPower)
 	a.Peak, a.PeakAt = number(m.Peak), timeOf(m.GetPeakAt())

@@ -82,14 +82,14 @@ func TestAggregatesHaveAllThatIsAnswered(t *testing.T) {
 			Count: 3, Min: 1.5, MinAtNs: hour(3).UnixNano(), Max: 2.5, MaxAtNs: hour(4).UnixNano(), Energy: 3.5, Advance: 4.5,
 			Gaps: 5, Resets: 6, Exchanges: 7,
 		},
-		Mean: proto.Float64(8.5), Expected: 9, Received: 10, Completeness: proto.Float64(0.11),
-		Peak: proto.Float64(12.5), PeakAt: stamp(5), Revision: 13, LastChange: stamp(6),
-		InterpolatedEnergy: proto.Float64(14.5), EdgeOpen: true, Finality: energyv1.Finality_FINALITY_RESTATED,
+		Mean: new(8.5), Expected: 9, Received: 10, Completeness: new(0.11),
+		Peak: new(12.5), PeakAt: stamp(5), Revision: 13, LastChange: stamp(6),
+		InterpolatedEnergy: new(14.5), EdgeOpen: true, Finality: energyv1.Finality_FINALITY_RESTATED,
 		ClosesAt:       stamp(7),
-		Flags:          []*energyv1.FlagCount{{Rule: "spike", Count: proto.Uint64(15)}, {Rule: "out_of_range"}},
-		EstimatedShare: proto.Float64(0.16), EstimatedEnergyShare: proto.Float64(0.17),
-		CorrectedShare: proto.Float64(0.18), CorrectedEnergyShare: proto.Float64(0.19), MeanPower: proto.Float64(20.5),
-		Filled: &energyv1.Filled{Mean: proto.Float64(21.5), Energy: proto.Float64(22.5)}, Members: 23, Contributing: 24,
+		Flags:          []*energyv1.FlagCount{{Rule: "spike", Count: new(uint64(15))}, {Rule: "out_of_range"}},
+		EstimatedShare: new(0.16), EstimatedEnergyShare: new(0.17),
+		CorrectedShare: new(0.18), CorrectedEnergyShare: new(0.19), MeanPower: new(20.5),
+		Filled: &energyv1.Filled{Mean: new(21.5), Energy: new(22.5)}, Members: 23, Contributing: 24,
 	}
 	pairs := proto.CloneOf(whole) // no reading inside
 	pairs.Statistics.Count, pairs.Mean = 0, nil
@@ -193,7 +193,7 @@ func TestExplainAndStatus(t *testing.T) {
 			return []*energyv1.ExplainAggregateResponse{{Time: req.GetStart(), Versions: []*energyv1.ExplainedVersion{
 				{
 					Value: 1.5, Quality: energyv1.Quality_QUALITY_ESTIMATED, Revision: 2, Length: durationpb.New(time.Minute),
-					ExchangeStart: proto.Float64(3.5), Flags: []string{"f"}, Epoch: 4, Rejected: true, Released: true,
+					ExchangeStart: new(3.5), Flags: []string{"f"}, Epoch: 4, Rejected: true, Released: true,
 					Outcome: energyv1.Outcome_OUTCOME_LESSER_QUALITY, Reason: "because",
 					Origin: &energyv1.Origin{
 						Received: req.GetKnownAt(), Stream: "READINGS", Sequence: 5, Index: 6, Held: true,

@@ -23,8 +23,8 @@ import (
 
 // Defaults of Options.
 const (
-	DefaultRetryMin = 100 * time.Millisecond
-	DefaultRetryMax = 10 * time.Second
+	DefaultRetryFirst   = 100 * time.Millisecond
+	DefaultRetryLongest = 10 * time.Second
 )
 
 const (
@@ -45,9 +45,9 @@ type Options struct {
 	// out.
 	Insecure bool
 
-	// Watch tries again after RetryMin, then after twice as long each time, up to
-	// RetryMax; 0 is the default. Jitter takes up to half of it off.
-	RetryMin, RetryMax time.Duration
+	// Watch tries again after RetryFirst, then after twice as long each time, up to
+	// RetryLongest; 0 is the default. Jitter takes up to half of that off.
+	RetryFirst, RetryLongest time.Duration
 
 	// Dial adds to the connection: interceptors, credentials of calls.
 	Dial []grpc.DialOption
@@ -55,10 +55,10 @@ type Options struct {
 
 // Client asks one platform. It is safe for concurrent use.
 type Client struct {
-	conn               *grpc.ClientConn
-	query              energyv1.QueryServiceClient
-	registry           energyv1.RegistryServiceClient
-	retryMin, retryMax time.Duration
+	conn                     *grpc.ClientConn
+	query                    energyv1.QueryServiceClient
+	registry                 energyv1.RegistryServiceClient
+	retryFirst, retryLongest time.Duration
 }
 
 // Dial returns a client of the query service at an address such as 127.0.0.1:9090.
@@ -73,13 +73,15 @@ func Dial(address string, o Options) (*Client, error) {
 		return nil, invalid("dial", "address", "%.256q is not of this machine, and would be sent plain text: "+
 			"give Options.TLS, or Options.Insecure where the network keeps others out", address)
 	}
-	c := &Client{retryMin: cmp.Or(o.RetryMin, DefaultRetryMin), retryMax: cmp.Or(o.RetryMax, DefaultRetryMax)}
-	if c.retryMin < 0 || c.retryMax < c.retryMin {
-		return nil, invalid("dial", "retry_max", "%s must be at least retry_min, %s, and neither below 0",
-			c.retryMax, c.retryMin)
+	c := &Client{
+		retryFirst: cmp.Or(o.RetryFirst, DefaultRetryFirst), retryLongest: cmp.Or(o.RetryLongest, DefaultRetryLongest),
+	}
+	if c.retryFirst < 0 || c.retryLongest < c.retryFirst {
+		return nil, invalid("dial", "retry_longest", "%s must be at least retry_first, %s, and neither below 0",
+			c.retryLongest, c.retryFirst)
 	}
 	connecting := backoff.DefaultConfig
-	connecting.BaseDelay, connecting.MaxDelay = c.retryMin, c.retryMax
+	connecting.BaseDelay, connecting.MaxDelay = c.retryFirst, c.retryLongest
 	conn, err := grpc.NewClient(address, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(secret),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: connecting, MinConnectTimeout: connectTimeout}),

@@ -53,8 +53,8 @@ func TestPlainTextStaysOnThisMachine(t *testing.T) {
 func TestDialNamesWhatItRefuses(t *testing.T) {
 	t.Parallel()
 	for says, o := range map[string]client.Options{
-		"retry_max 1ms must be at least retry_min, 100ms": {RetryMax: time.Millisecond},
-		"retry_max 10s must be at least retry_min, -1s":   {RetryMin: -time.Second},
+		"retry_longest 1ms must be at least retry_first, 100ms": {RetryLongest: time.Millisecond},
+		"retry_longest 10s must be at least retry_first, -1s":   {RetryFirst: -time.Second},
 	} {
 		if _, err := client.Dial("localhost:9090", o); !errors.Is(err, client.ErrInvalid) || !strings.Contains(err.Error(), says) {
 			t.Errorf("%+v: %v", o, err)
@@ -124,7 +124,7 @@ func TestErrors(t *testing.T) {
 			for _, one := range []error{
 				client.ErrInvalid, client.ErrUnavailable, client.ErrMissed, context.DeadlineExceeded, context.Canceled,
 			} {
-				if errors.Is(err, one) != (one == want) {
+				if errors.Is(err, one) != errors.Is(want, one) {
 					t.Errorf("%s of %s is %v: %t", code, call, one, errors.Is(err, one))
 				}
 			}

@@ -116,7 +116,7 @@ func (c *canned) dial(tb testing.TB) *client.Client {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(stop)
-	return dial(tb, address, client.Options{RetryMin: time.Millisecond, RetryMax: 8 * time.Millisecond})
+	return dial(tb, address, client.Options{RetryFirst: time.Millisecond, RetryLongest: 8 * time.Millisecond})
 }
 
 func dial(tb testing.TB, address string, o client.Options) *client.Client {

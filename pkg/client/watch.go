@@ -53,44 +53,61 @@ func (c *Client) Watch(ctx context.Context, s Selection) iter.Seq2[Change, error
 		req := &energyv1.WatchAggregatesRequest{
 			Selector: s.Selector.message(), Window: s.Window.message(), ResumeToken: s.Token,
 		}
-		for delay := c.retryMin; ; delay = min(2*delay, c.retryMax) {
-			err := errEnded
-			for r, failure := range responses(ctx, "watch", req, c.query.WatchAggregates) {
-				if failure != nil {
-					err = failure
-					break
-				}
-				if !yield(changeOf(r), nil) {
-					return
-				}
-				if r.GetResumeToken() != "" {
-					req.ResumeToken = r.GetResumeToken()
-				}
-				delay = c.retryMin
-			}
-			switch {
-			case ctx.Err() != nil:
+		for delay := c.retryFirst; ; delay = min(2*delay, c.retryLongest) {
+			left, err := c.watchOnce(ctx, req, func(change Change) bool {
+				delay = c.retryFirst
+				return yield(change, nil)
+			})
+			if left || ctx.Err() != nil {
 				return
-			case !errors.Is(err, ErrUnavailable):
+			}
+			if !errors.Is(err, ErrUnavailable) {
 				yield(Change{}, err)
 				return
 			}
-			// Clients that failed together do not come back together.
-			wait := delay/2 + rand.N(delay/2+1)
-			if s.Retrying != nil {
-				s.Retrying(err, wait)
-			}
-			select {
-			case <-ctx.Done():
+			if !s.pause(ctx, err, delay) {
 				return
-			case <-time.After(wait):
 			}
 		}
 	}
 }
 
+// watchOnce watches until the connection breaks or the caller has left. The token of
+// the request is moved behind what was delivered.
+func (c *Client) watchOnce(
+	ctx context.Context, req *energyv1.WatchAggregatesRequest, deliver func(Change) bool,
+) (left bool, err error) {
+	for r, err := range responses(ctx, "watch", req, c.query.WatchAggregates) {
+		if err != nil {
+			return false, err
+		}
+		if !deliver(changeOf(r)) {
+			return true, nil
+		}
+		if r.GetResumeToken() != "" {
+			req.ResumeToken = r.GetResumeToken()
+		}
+	}
+	return false, failed("watch", errEnded)
+}
+
 // errEnded is for a server that ends a watch without a word: a watch has no end.
-var errEnded = failed("watch", status.Error(codes.Unavailable, "the server ended the watch"))
+var errEnded = status.Error(codes.Unavailable, "the server ended the watch")
+
+// pause waits until a broken watch is to be tried again; it is not when ctx ends.
+func (s *Selection) pause(ctx context.Context, err error, delay time.Duration) bool {
+	// Clients that failed together do not come back together.
+	wait := delay/2 + rand.N(delay/2+1)
+	if s.Retrying != nil {
+		s.Retrying(err, wait)
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	}
+}
 
 func changeOf(r *energyv1.WatchAggregatesResponse) Change {
 	change, of := Change{Token: r.GetResumeToken()}, head(r)

@@ -40,8 +40,9 @@ func TestAWatchGoesOnBehindItsLastToken(t *testing.T) {
 	t.Parallel()
 	var tokens []string
 	type responses = []*energyv1.WatchAggregatesResponse
-	sends := func(all responses, ended error) func(string, grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]) error {
-		return func(token string, to grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]) error {
+	type watcher = grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]
+	sends := func(all responses, ended error) func(string, watcher) error {
+		return func(token string, to watcher) error {
 			tokens = append(tokens, token)
 			return send(to, all, ended)
 		}
@@ -51,7 +52,7 @@ func TestAWatchGoesOnBehindItsLastToken(t *testing.T) {
 		sends(nil, away),
 		sends(responses{changed("1", 0), changed("", 2)}, away),
 		sends(responses{changed("1", 0), changed("", 2), changed("2", 1)}, nil),
-		func(token string, to grpc.ServerStreamingServer[energyv1.WatchAggregatesResponse]) error {
+		func(token string, to watcher) error {
 			tokens = append(tokens, token)
 			if err := send(to, responses{changed("2", 0), changed("3", 1)}, nil); err != nil {
 				return err
@@ -114,7 +115,7 @@ func TestAWatchBacksOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	c := dial(t, address, client.Options{RetryMin: 4 * time.Millisecond, RetryMax: 13 * time.Millisecond})
+	c := dial(t, address, client.Options{RetryFirst: 4 * time.Millisecond, RetryLongest: 13 * time.Millisecond})
 	ctx, cancel := context.WithCancel(patient(t))
 	defer cancel()
 	var waits []time.Duration
@@ -129,8 +130,9 @@ func TestAWatchBacksOff(t *testing.T) {
 	if len(changes) != 0 || err != nil || len(waits) != 5 {
 		t.Fatalf("%d changes, %v after %v", len(changes), err, waits)
 	}
-	for i, most := range []time.Duration{4, 8, 13, 13, 13} {
-		if most *= time.Millisecond; waits[i] < most/2 || waits[i] > most {
+	const ms = time.Millisecond
+	for i, most := range []time.Duration{4 * ms, 8 * ms, 13 * ms, 13 * ms, 13 * ms} {
+		if waits[i] < most/2 || waits[i] > most {
 			t.Errorf("wait %d is %s, want between %s and %s", i, waits[i], most/2, most)
 		}
 	}
