@@ -30,7 +30,7 @@ type Stream struct {
 	FirstSequence, LastSequence uint64
 }
 
-// Stage sums the partitions of one stage: "ingest", "silver" or "gold".
+// Stage sums the partitions of one stage: "ingest", "silver", "gold" or "quarantine".
 type Stage struct {
 	Name            string
 	Partitions      uint32
