@@ -169,7 +169,7 @@ func TestLeavingALoopEndsTheCall(t *testing.T) {
 			}
 		}
 	}}).dial(t)
-	for range c.Series(patient(t), client.Selector{}) {
+	for range c.Series(t.Context(), client.Selector{}) { // which outlives the wait
 		break
 	}
 	select {
