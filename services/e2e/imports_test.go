@@ -74,6 +74,8 @@ func TestArrowsPointOneWay(t *testing.T) {
 			local("services/internal/app", "services/internal/cli", "services/internal/settings", "services/internal/rest"),
 			append(local(service...), local(adapters...)...)...)},
 		{"services do not know the page", service, local("services/internal/page")},
+		{"who asks carries nothing of the platform", []string{"pkg/client"}, append(
+			append(local(adapters...), local(domain[1:]...)...), "github.com/nats-io/nats.go", "github.com/jackc/pgx/v5")},
 		{"services do not know REST", service, append(local("services/internal/rest"), "github.com/grpc-ecosystem/grpc-gateway/v2")},
 	}
 	for _, s := range service {

@@ -49,7 +49,8 @@ const patience = 3 * time.Minute
 // platform is a running platform as its users see it.
 type platform struct {
 	natsURL, databaseURL string
-	http, grpc, mqtt     string // addresses of an embedded platform
+	grpc                 string // address of query
+	http, mqtt           string // addresses of an embedded platform
 	query                energyv1.QueryServiceClient
 	patience             time.Duration // of await; 0 is patience
 }
@@ -99,7 +100,7 @@ func embeddedWith(t *testing.T, more map[string]string, change ...func(*localnat
 	return &platform{
 		natsURL: nats.URL(), databaseURL: environment["DATABASE_URL"], http: s.HTTPListen, grpc: s.GRPCListen,
 		mqtt:  nats.MQTT(),
-		query: client(t, s.GRPCListen),
+		query: queryClient(t, s.GRPCListen),
 	}
 }
 
@@ -159,7 +160,7 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-func client(t *testing.T, address string) energyv1.QueryServiceClient {
+func queryClient(t *testing.T, address string) energyv1.QueryServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -141,7 +141,7 @@ func separate(t *testing.T, args ...string) *fleet {
 		t.Cleanup(func() { service.stop(t) })
 		f.services[name] = service
 		if name == "query" {
-			f.query = client(t, grpcAddress)
+			f.grpc, f.query = grpcAddress, queryClient(t, grpcAddress)
 		}
 	}
 	return f
