@@ -2168,7 +2168,7 @@ func (x *StreamStatus) GetLastSequence() uint64 {
 // positions and cover exactly what lies behind them.
 type StageStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "ingest", "silver" or "gold".
+	// "ingest", "silver", "gold" or "quarantine".
 	Stage      string `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
 	Partitions uint32 `protobuf:"varint,2,opt,name=partitions,proto3" json:"partitions,omitempty"`
 	// Readings taken in.
