@@ -66,11 +66,9 @@ func (c *Aggregate) Spanned() bool { return c.Stats.Covered > 0 || !math.IsNaN(c
 // Of metrics that are Paired a window also gets its share of the pairs of
 // readings that lie across its edges: its consumption is R(end) − R(start).
 // For this, Add the last row with readings before the first window, before any
-// other, and the first one after the last window, after any other. They are
-// answered from base rows alone: an hour or a day does not tell the edges and
-// peaks of its rows.
+// other, and the first one after the last window, after any other.
 //
-// Of other metrics a window is the left fold of the UTC days that lie inside
+// A window is the left fold of the UTC days that lie inside
 // it, of the hours that do so outside these days, and of the base rows that are
 // left, all in time order; a day is the fold of its hours, an hour that of its
 // base rows. Whether an hour or a day comes stored or as its rows, the bits are

@@ -26,7 +26,8 @@ type Standing struct {
 	// Settled is when the last change of a winner came into force.
 	Settled int64
 	// FirstSettled and LastSettled are since when the first and the last winner
-	// of a base row are what they are. A fold of rows has neither.
+	// of a base row are what they are, rows without winners beside them in a fold of
+	// rows included. Only those of metrics that are Paired matter.
 	FirstSettled, LastSettled int64
 }
 

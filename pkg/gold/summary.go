@@ -145,9 +145,9 @@ func Parents(m *catalog.Metric, rows []Stored) (hours []Stored, day Stored) {
 // FoldKey names the parameters of a metric that a fold of base rows follows. A
 // stored fold is of use only under the key that it was made under.
 func FoldKey(m *catalog.Metric) int64 {
-	b := []byte{5, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
+	b := []byte{5, foldFormat, byte(m.Kind), byte(m.Integrate), 0} // the first counts changes of the fold itself
 	if m.ResetToZero {
-		b[3] = 1
+		b[4] = 1
 	}
 	for _, x := range [...]float64{m.MaxRate, m.Rollover, m.DipTol} {
 		b = binary.BigEndian.AppendUint64(b, math.Float64bits(x))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -135,9 +136,11 @@ func (p *part) take(a *Ask, rows []spreadRow) error {
 // As in selectBounds, one step into the index.
 const (
 	nearest = `SELECT k.n, ` + rowColumns + `,
-	(SELECT coalesce(max(settled_ns), 0) FROM gold.base e WHERE e.series_id = k.id AND %s)
+	(SELECT coalesce(max(settled_ns), 0) FROM gold.base e WHERE e.series_id = k.id AND %s
+		AND e.start >= $3 AND e.start < $4)
 FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS k(id, at, n)
-CROSS JOIN LATERAL (SELECT * FROM gold.base WHERE series_id = k.id AND count > 0 AND start %s LIMIT 1) AS n`
+CROSS JOIN LATERAL (SELECT * FROM gold.base WHERE series_id = k.id AND count > 0 AND start >= $3 AND start < $4
+	AND start %s LIMIT 1) AS n`
 )
 
 var (
@@ -156,16 +159,19 @@ func (r *piecesReader) neighbours(
 		times []time.Time
 		asks  []int
 		found = make([]*Neighbour, len(r.asks))
+
+		first, last int64 = math.MaxInt64, math.MinInt64
 	)
 	for i := range r.asks {
 		if at, ok := of(&r.asks[i]); ok {
+			first, last = min(first, r.asks[i].Series.firstWeek), max(last, r.asks[i].Series.lastWeek)
 			ids, times, asks = append(ids, r.asks[i].Series.ID), append(times, ceilMicros(at)), append(asks, i)
 		}
 	}
 	if len(asks) == 0 {
 		return found, nil
 	}
-	err := r.tx.each(ctx, sql, []any{ids, times}, func(f *fields) error {
+	err := r.tx.each(ctx, sql, []any{ids, times, timestamp(first), timestamp(last + int64(week))}, func(f *fields) error {
 		i := asks[int(f.int8())-1]
 		n := new(Neighbour)
 		f.row(&n.StatsRow)

@@ -43,9 +43,13 @@ func (e *explaining) touched() []string {
 	found := make(map[string]bool)
 	for _, plan := range e.plans {
 		for _, m := range scanned.FindAllStringSubmatch(plan, -1) {
-			if !strings.Contains(m[0], "never executed") {
-				found[m[1]+" of "+m[2]] = true
+			if strings.Contains(m[0], "never executed") || strings.HasSuffix(m[2], "_pkey") {
+				continue
 			}
+			if m[1] != "Seq" { // a bitmap is one of the index
+				m[1] = "Index"
+			}
+			found[m[1]+" of "+m[2]] = true
 		}
 	}
 	return slices.Sorted(maps.Keys(found))

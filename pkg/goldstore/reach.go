@@ -49,12 +49,9 @@ func (t *transaction) extend(ctx context.Context, tx pgx.Tx) error {
 	t.extents = make(map[int64]extent)
 	for i := range t.items {
 		it := &t.items[i]
-		if it.after == nil {
-			continue
-		}
 		week := monday(it.key.Start)
 		e := extent{0, week, week}
-		if it.after.stats.Reach > it.key.Start+int64(it.key.Width) {
+		if it.after != nil && it.after.stats.Reach > it.key.Start+int64(it.key.Width) {
 			e.reach = it.after.stats.Reach - it.key.Start
 		}
 		id := it.key.SeriesID
@@ -85,7 +82,7 @@ func (t *transaction) extend(ctx context.Context, tx pgx.Tx) error {
 // them: where readings overlap, or a window's bound cuts the base window. Earlier
 // rows must be in the same set for the former.
 const (
-	spreadColumns = `start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
+	spreadColumns = `start, width, ` + statsColumns + `, ` + standingColumns + `, revision, changed_at`
 	spreadBase    = `(SELECT *, max(reach_ns) OVER (ORDER BY start, width
 	ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before_ns FROM gold.base WHERE `
 	tangled = `overlapping > 0 OR first_at_ns < before_ns AND before_ns <= last_at_ns`
@@ -101,7 +98,6 @@ const (
 // spreadRow is a row with its versions if it was asked for with them.
 type spreadRow struct {
 	gold.Stored
-	epoch    int64
 	versions []gold.Version
 }
 
@@ -118,7 +114,7 @@ func (f *fields) spreadRow() (row spreadRow, stats gold.Partial, err error) {
 	row.Start, row.Width = f.nanos(), time.Duration(f.int4())*time.Second
 	f.stats(&stats)
 	f.standing(&row.Standing)
-	row.epoch, row.Revision, row.Changed = f.int8(), f.int8(), f.time()
+	row.Revision, row.Changed = f.int8(), f.time()
 	samples, stamps := f.bytes(), f.bytes()
 	if err := f.err(); err != nil || samples == nil {
 		return row, stats, err

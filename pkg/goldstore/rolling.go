@@ -139,8 +139,7 @@ type rollingDay struct {
 	catalog *catalog.Catalog
 	spread  *gold.Spread
 	pieces  []gold.Stored
-	own     int   // rows of the day
-	epoch   int64 // greatest of them
+	own     int // rows of the day
 }
 
 // open begins a due day.
@@ -158,7 +157,6 @@ func (t *rolling) open(n int) *rollingDay {
 func (d *rollingDay) add(row *spreadRow) error {
 	if row.Start >= d.day {
 		d.own++
-		d.epoch = max(d.epoch, row.epoch)
 	}
 	if err := knowsEpochs(d.catalog, row.versions); err != nil {
 		return fmt.Errorf("row of series %d at %s: %w", d.series, timestamp(row.Start), err)

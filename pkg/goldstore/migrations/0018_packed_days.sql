@@ -6,6 +6,7 @@
 --
 -- They are derived: those of before are dropped, and all days that there are go
 -- among those that wait to be folded.
+LOCK TABLE gold.base IN SHARE ROW EXCLUSIVE MODE;
 DROP TABLE gold.hours, gold.days;
 DROP FUNCTION gold.ensure_quarter(timestamptz);
 
@@ -52,7 +53,6 @@ INSERT INTO gold.changed_days (partition, day, series_id)
 SELECT pg_temp.partition_of(s.entity, p.partitions), d.day, d.series_id
 FROM (SELECT DISTINCT series_id, date_bin('1 day', start, 'epoch') AS day FROM gold.base) AS d
 JOIN gold.series s ON s.id = d.series_id
-CROSS JOIN (SELECT max(partition) + 1 AS partitions FROM gold.positions WHERE stage = 'gold') AS p
-WHERE p.partitions IS NOT NULL
+CROSS JOIN (SELECT count(*) AS partitions FROM gold.positions WHERE stage = 'gold' HAVING count(*) = max(partition) + 1) AS p
 ON CONFLICT DO NOTHING;
 DROP FUNCTION pg_temp.partition_of(text, bigint);

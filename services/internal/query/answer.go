@@ -1,6 +1,7 @@
 package query
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"time"
@@ -38,9 +39,12 @@ type answers struct {
 	history catalog.History
 	waiting []answer
 	weight  int
+	most    int // that is read at once; 0 is maxWeight
 }
 
-// maxWeight bounds what is read at once, in days of 96 rows: some 60 MB where
+func (all *answers) limit() int { return cmp.Or(all.most, maxWeight) }
+
+// maxWeight bounds what is read at once, in days of 96 rows: some 100 MB where
 // nothing is folded.
 const maxWeight = 1000
 
@@ -48,7 +52,7 @@ const maxWeight = 1000
 func (a *answer) weight() int {
 	from, to := a.span()
 	rows := max(1, int(15*time.Minute/max(a.metric.Window, time.Minute)))
-	return (int((to-from)/int64(gold.DaySpan)) + 2) * rows
+	return (int((to-from+int64(a.series.Reach))/int64(gold.DaySpan)) + 2) * rows
 }
 
 // span returns the windows' outer bounds.
@@ -63,11 +67,8 @@ func (all *answers) add(ctx context.Context, a answer) error {
 	if a.from >= a.until {
 		return nil
 	}
-	if err := a.bounded(); err != nil {
-		return err
-	}
 	weight := a.weight()
-	if all.weight+weight > maxWeight {
+	if all.weight+weight > all.limit() {
 		if err := all.end(ctx); err != nil {
 			return err
 		}
@@ -80,7 +81,7 @@ func (all *answers) add(ctx context.Context, a answer) error {
 func (all *answers) end(ctx context.Context) error {
 	waiting := all.waiting
 	all.waiting, all.weight = all.waiting[:0], 0
-	if len(waiting) == 1 && waiting[0].weight() > maxWeight {
+	if len(waiting) == 1 && waiting[0].weight() > all.limit() {
 		return all.slices(ctx, &waiting[0])
 	}
 	asks := make([]goldstore.Ask, len(waiting))
@@ -106,7 +107,8 @@ func (all *answers) end(ctx context.Context) error {
 // slices runs one answer in slices of time that begin at midnight, UTC.
 func (all *answers) slices(ctx context.Context, a *answer) error {
 	aggregator, whole := all.aggregator(a), all.ask(a)
-	length := int64(gold.DaySpan) * max(1, int64(maxWeight)*(whole.To-whole.From)/int64(gold.DaySpan)/int64(a.weight()))
+	days := (whole.To - whole.From) / int64(gold.DaySpan)
+	length := max(int64(gold.DaySpan)*max(1, days*int64(all.limit())/int64(a.weight())), int64(a.series.Reach))
 	for from := whole.From; from < whole.To; {
 		ask := whole
 		ask.From, ask.To = from, min(whole.To, gold.WindowStart(from+length, gold.DaySpan))
@@ -139,14 +141,10 @@ func (all *answers) aggregator(a *answer) *gold.Aggregator {
 	return aggregator
 }
 
-// bounded refuses answers of more windows than anybody reads.
-func (a *answer) bounded() error {
+// windowsAsked is about how many windows are answered.
+func (a *answer) windowsAsked() int64 {
 	start, end := a.windows.Whole(a.from)
-	if n := (a.until - start) / (end - start); n > maxWindows {
-		return invalid("end", "is %d windows of %s after start: at most %d are answered at once, ask in parts",
-			n, time.Duration(end-start), maxWindows)
-	}
-	return nil
+	return (a.until - start) / (end - start)
 }
 
 // answered returns the times whose windows are answered of a series: what was

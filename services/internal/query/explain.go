@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -35,6 +36,9 @@ func (s *Server) ExplainAggregate(
 	if err != nil {
 		return err
 	}
+	if err := notAhead(q.knownAt, s.now().UnixNano()); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(out.Context(), s.timeout)
 	defer cancel()
 	var versions []gold.Version
@@ -48,13 +52,16 @@ func (s *Server) ExplainAggregate(
 	if q.knownAt != nil {
 		versions = gold.KnownAt(s.epochs().Newest().History(), versions, *q.knownAt)
 	}
-	origins := origins{js: s.pipeline.JetStream, held: make(map[place]*message)}
+	origins, err := s.origins(ctx, versions)
+	if err != nil {
+		return statusOf(err)
+	}
 	for i := 0; i < len(versions); {
 		j := i + 1
 		for j < len(versions) && versions[j].Time == versions[i].Time {
 			j++
 		}
-		message, err := origins.explain(ctx, versions[i:j])
+		message, err := origins.explain(versions[i:j])
 		if err == nil {
 			err = out.Send(message)
 		}
@@ -144,11 +151,8 @@ func units(series []goldstore.Series) string {
 	return strings.Join(names, " or ")
 }
 
-// origins fetches the messages that versions came from.
-type origins struct {
-	js   jetstream.JetStream
-	held map[place]*message
-}
+// origins is where versions came from.
+type origins map[place]*message
 
 // place is where a message is stored.
 type place struct {
@@ -156,15 +160,65 @@ type place struct {
 	sequence uint64
 }
 
-// message is a stored message, and its readings by their positions; nil when the
-// stream no longer holds it.
+// message is what is told of a stored message, with the readings that versions are
+// of by their positions; nil in their place before they are found.
 type message struct {
-	*broker.Stored
-	readings map[uint32]reading.Reading
+	sought, held     bool
+	subject, traceID string
+	readings         map[uint32]*reading.Reading
+}
+
+// origins fetches the messages that versions came from, as far as they are held.
+func (s *Server) origins(ctx context.Context, versions []gold.Version) (origins, error) {
+	all := make(origins)
+	for i := range versions {
+		at := place{versions[i].Stamp.Stream, versions[i].Stamp.Sequence}
+		if all[at] == nil {
+			all[at] = &message{readings: make(map[uint32]*reading.Reading)}
+		}
+		all[at].readings[versions[i].Stamp.Index] = nil
+	}
+	for i := range versions {
+		stamp := versions[i].Stamp
+		if m := all[place{stamp.Stream, stamp.Sequence}]; !m.sought {
+			m.sought = true
+			if err := m.fetch(ctx, s.pipeline.JetStream, stamp); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// fetch reads a message from its stream, if that still holds it.
+func (m *message) fetch(ctx context.Context, js jetstream.JetStream, stamp reading.Stamp) error {
+	name := broker.IngressStream(int(stamp.Stream))
+	stored, err := broker.Get(ctx, js, name, stamp.Sequence)
+	if errors.Is(err, nats.ErrNoResponders) {
+		if _, gone := broker.Stream(ctx, js, name); errors.Is(gone, broker.ErrNotProvisioned) {
+			return nil
+		}
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil
+	case err != nil:
+		return brokerError{err}
+	case !stored.Received.Equal(time.Unix(0, stamp.Received)): // the stream was made anew
+		return nil
+	}
+	m.held, m.subject, m.traceID = true, stored.Subject, traceID(stored.Header.Get("traceparent"))
+	decoder := bronze.Decoder{Received: stamp.Received}
+	decoder.Decode(stored.Header.Get("Content-Type"), stored.Data, func(index uint32, r reading.Reading) {
+		if _, wanted := m.readings[index]; wanted {
+			m.readings[index] = &r
+		}
+	}, func(bronze.Fault) {})
+	return nil
 }
 
 // explain tells what becomes of the versions of one event time.
-func (o *origins) explain(ctx context.Context, same []gold.Version) (*energyv1.ExplainAggregateResponse, error) {
+func (o origins) explain(same []gold.Version) (*energyv1.ExplainAggregateResponse, error) {
 	out := &energyv1.ExplainAggregateResponse{Time: timestamp(same[0].Time)}
 	explained := gold.Explain(same)
 	for i := range explained {
@@ -183,7 +237,7 @@ func (o *origins) explain(ctx context.Context, same []gold.Version) (*energyv1.E
 			one.Flags = append(one.Flags, r.String())
 		}
 		var err error
-		if one.Origin, err = o.origin(ctx, v.Stamp); err != nil {
+		if one.Origin, err = o.origin(v.Stamp); err != nil {
 			return nil, err
 		}
 		out.Versions = append(out.Versions, one)
@@ -219,42 +273,19 @@ func reason(v, best *gold.Explained) string {
 }
 
 // origin tells where a version came from.
-func (o *origins) origin(ctx context.Context, s reading.Stamp) (*energyv1.Origin, error) {
+func (o origins) origin(s reading.Stamp) (*energyv1.Origin, error) {
 	out := &energyv1.Origin{
 		Received: timestamp(s.Received), Stream: broker.IngressStream(int(s.Stream)), Sequence: s.Sequence, Index: s.Index,
 	}
-	m, err := o.message(ctx, out.GetStream(), s)
-	if err != nil || m.Stored == nil {
-		return out, err
-	}
-	out.Held, out.Subject, out.TraceId = true, m.Subject, traceID(m.Header.Get("traceparent"))
-	if r, ok := m.readings[s.Index]; ok {
+	m := o[place{s.Stream, s.Sequence}]
+	out.Held, out.Subject, out.TraceId = m.held, m.subject, m.traceID
+	if r := m.readings[s.Index]; r != nil {
 		out.Sent = new(energyv1.Reading)
-		err = proto.Unmarshal(bronze.AppendProtobuf(nil, &r), out.GetSent())
+		if err := proto.Unmarshal(bronze.AppendProtobuf(nil, r), out.GetSent()); err != nil {
+			return nil, fmt.Errorf("reading %d of message %d: %w", s.Index, s.Sequence, err)
+		}
 	}
-	return out, err
-}
-
-// message fetches a message once.
-func (o *origins) message(ctx context.Context, stream string, s reading.Stamp) (*message, error) {
-	at := place{s.Stream, s.Sequence}
-	if m, ok := o.held[at]; ok {
-		return m, nil
-	}
-	m := new(message)
-	stored, err := broker.Get(ctx, o.js, stream, s.Sequence)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
-		return nil, brokerError{err}
-	case stored.Received.Equal(time.Unix(0, s.Received)): // else the stream was made anew
-		m.Stored, m.readings = stored, make(map[uint32]reading.Reading)
-		decoder := bronze.Decoder{Received: s.Received}
-		decoder.Decode(stored.Header.Get("Content-Type"), stored.Data,
-			func(index uint32, r reading.Reading) { m.readings[index] = r }, func(bronze.Fault) {})
-	}
-	o.held[at] = m
-	return m, nil
+	return out, nil
 }
 
 // traceID returns the trace id of a traceparent header, empty when it is none:

@@ -124,7 +124,9 @@ func (p *past) Bounds(ctx context.Context, series []goldstore.Series) (map[int64
 		if !found {
 			continue
 		}
-		err = p.LastBefore(ctx, id, latest.UnixNano(), func(r *goldstore.Neighbour) error {
+		// No catalogue admits readings of times that are a year ahead.
+		behind := min(latest.UnixNano(), p.at+int64(366*24*time.Hour))
+		err = p.LastBefore(ctx, id, behind, func(r *goldstore.Neighbour) error {
 			b.LastStart, b.LastAt = r.Start, r.Stats.LastAt
 			return nil
 		})

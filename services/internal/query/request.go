@@ -71,6 +71,17 @@ func knownAt(t *timestamppb.Timestamp) (*int64, error) {
 	return &at, err
 }
 
+// maxAhead is how far the clock of who asks may be ahead of the server's.
+const maxAhead = int64(time.Minute)
+
+// notAhead refuses to tell what will be known.
+func notAhead(knownAt *int64, now int64) error {
+	if knownAt != nil && *knownAt > now+maxAhead {
+		return invalid("known_at", "is in the future: leave it out for what is known now")
+	}
+	return nil
+}
+
 // setWindow sets the windows of answers.
 func (s *scope) setWindow(w *energyv1.Window) (err error) {
 	if !w.GetEntityZone() {

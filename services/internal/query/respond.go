@@ -3,7 +3,6 @@ package query
 import (
 	"cmp"
 	"context"
-	"math"
 	"slices"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -27,6 +26,7 @@ type responder struct {
 	now      int64 // the clock of what is final, Unix ns
 	send     func(*energyv1.QueryAggregatesResponse) error
 
+	most    int // see answers
 	answers answers
 	out     *filler // of the series that is being answered
 }
@@ -42,7 +42,7 @@ func (r *responder) answer(ctx context.Context, series []goldstore.Series) error
 	if err != nil {
 		return err
 	}
-	r.answers = answers{from: r.from, history: r.catalog.History()}
+	r.answers = answers{from: r.from, history: r.catalog.History(), most: r.most}
 	if r.grouped() {
 		return r.groups(ctx, series, bounds)
 	}
@@ -97,13 +97,21 @@ func (r *responder) one(
 	if err != nil {
 		return err
 	}
+	asked := int64(0)
 	for i := range pieces {
 		p := &pieces[i]
-		err := r.answers.add(ctx, answer{
+		a := answer{
 			series: series, bounds: b, metric: m, windows: p.windows, from: max(from, p.from), until: min(until, p.until),
 			take: func(g *gold.Aggregate) error { return take(p, g) },
-		})
-		if err != nil {
+		}
+		if a.from >= a.until {
+			continue
+		}
+		if asked += a.windowsAsked(); asked > maxWindows {
+			return invalid("end", "is more than %d windows after start, as many as are answered at once: ask in parts",
+				maxWindows)
+		}
+		if err := r.answers.add(ctx, a); err != nil {
 			return err
 		}
 	}
@@ -139,10 +147,13 @@ type pooled struct {
 
 // groups answers the question by groups of series.
 func (r *responder) groups(ctx context.Context, series []goldstore.Series, bounds map[int64]goldstore.Bounds) error {
-	until := int64(math.MinInt64) // that of the last series to end
-	for _, b := range bounds {
-		_, end := r.answered(b)
-		until = max(until, end)
+	type kind struct{ metric, unit string }
+	until := make(map[kind]int64) // that of the last series to end
+	for _, one := range series {
+		if b, ok := bounds[one.ID]; ok {
+			_, end := r.answered(b)
+			until[kind{one.Metric, one.Unit}] = max(until[kind{one.Metric, one.Unit}], end)
+		}
 	}
 	groups := make(map[groupKey]map[windowKey]*pooled)
 	count := 0
@@ -152,7 +163,7 @@ func (r *responder) groups(ctx context.Context, series []goldstore.Series, bound
 		if !ok {
 			continue
 		}
-		err := r.one(ctx, one, b, until, func(p *piece, g *gold.Aggregate) error {
+		err := r.one(ctx, one, b, until[kind{one.Metric, one.Unit}], func(p *piece, g *gold.Aggregate) error {
 			start, end := p.windows.Whole(g.Start)
 			group, window := groupKey{one.Metric, one.Unit, p.group}, windowKey{start, p.windows.Date(start)}
 			if r.calendar != gold.NoCalendar {

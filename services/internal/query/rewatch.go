@@ -126,6 +126,9 @@ func (e *evaluation) piece(ctx context.Context, p *piece, bounds map[int64]golds
 // next query.
 const widest = 5000
 
+// farthest keeps sums of times from overflowing, in ns: 73 years.
+const farthest = 1 << 61
+
 // touched is times that a change touches, those of the changed row among them.
 type touched struct{ span, row span }
 
@@ -169,7 +172,7 @@ func inWindows(p *piece, all []touched) []span {
 	for i := range all {
 		t := &all[i]
 		start, end := p.windows.Whole(t.row.from)
-		reach := widest * (end - start)
+		reach := min(widest, farthest/(end-start)) * (end - start)
 		start, _ = p.windows.Bounds(max(t.span.from, t.row.from-reach))
 		_, end = p.windows.Bounds(min(t.span.to, t.row.to+reach))
 		if s := (span{max(start, p.from), min(end, p.until)}); s.from < s.to {

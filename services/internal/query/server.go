@@ -121,6 +121,9 @@ func (s *Server) QueryAggregates(
 	}
 	type response = *energyv1.QueryAggregatesResponse
 	epochs, now := s.epochs(), s.now().UnixNano()
+	if err := notAhead(q.knownAt, now); err != nil {
+		return err
+	}
 	return stream(out.Context(), s, out.Send,
 		func(ctx context.Context, tx *goldstore.ReadTx, emit func(response) error) error {
 			series, registry, err := q.find(ctx, tx, goldstore.Page{}, q.registered())
@@ -131,6 +134,7 @@ func (s *Server) QueryAggregates(
 				question: q, from: tx, catalog: epochs.Newest(), registry: registry, now: now, send: emit,
 			}
 			if q.knownAt != nil {
+				*q.knownAt = min(*q.knownAt, now)
 				r.now, r.catalog = *q.knownAt, epochs.InForce(time.Unix(0, *q.knownAt))
 				r.from = newPast(tx, epochs.Newest().History(), r.catalog, series, r.now)
 			}
