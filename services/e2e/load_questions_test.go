@@ -103,10 +103,10 @@ func (c *loadClient) ofSite(site string) []int32 {
 // text returns what some names contain.
 func (c *loadClient) text() string { return fmt.Sprintf("meter-00%d", c.dice.IntN(10)) }
 
-// hour returns an hour that readings lie in by now, or the next.
+// hour returns an hour that readings lie in by now.
 func (c *loadClient) hour() time.Time {
 	hours := time.Duration(c.plan.reached.Load()) * loadCadence / time.Hour
-	return loadStart.Add(time.Duration(c.dice.IntN(int(hours)+2)) * time.Hour)
+	return loadStart.Add(time.Duration(c.dice.IntN(int(hours)+1)) * time.Hour)
 }
 
 // fixed returns a question for windows of a width, a span long, of some meters.

@@ -72,7 +72,6 @@ type recomputed struct {
 	versions  [][]loadVersion           // by series, by key
 	base      []map[int64][]loadVersion // by series and quarter of an hour
 	histories map[factKey][]loadStep
-	edges     map[[2]int64][]loadStep
 }
 
 const quarter = int64(15 * 60 * 1e9)
@@ -81,7 +80,6 @@ func newRecomputed(plan *loadPlan, subjects [][]int32, stored []loadVersion) *re
 	h := &recomputed{
 		plan: plan, subjects: subjects, versions: make([][]loadVersion, len(plan.series)),
 		base: make([]map[int64][]loadVersion, len(plan.series)), histories: make(map[factKey][]loadStep),
-		edges: make(map[[2]int64][]loadStep),
 	}
 	slices.SortFunc(stored, func(a, b loadVersion) int { return cmp.Compare(a.key, b.key) })
 	for _, v := range stored {
@@ -281,63 +279,47 @@ func (f *fold) count(v loadVersion) {
 
 // advance follows what a register advances from one time to another: the
 // difference of its index, which lies on straight lines between readings.
-func (h *recomputed) advance(series int32, from, to int64) []loadStep {
-	a, b := h.index(series, from), h.index(series, to)
-	var steps []loadStep
-	var was, is float64
-	for len(a) > 0 || len(b) > 0 {
-		var key int64 = math.MaxInt64
-		if len(a) > 0 {
-			key = a[0].key
+func (h *recomputed) advance(series int32, from, to int64) (steps []loadStep) {
+	a, b := registerIndex{at: from}, registerIndex{at: to}
+	last := 0.0
+	for _, v := range h.versions[series] {
+		a.add(v)
+		b.add(v)
+		if is := b.value - a.value; is != last {
+			steps = append(steps, loadStep{v.key, loadState{energy: is}})
+			last = is
 		}
-		if len(b) > 0 {
-			key = min(key, b[0].key)
-		}
-		if len(a) > 0 && a[0].key == key {
-			was, a = a[0].state.last, a[1:]
-		}
-		if len(b) > 0 && b[0].key == key {
-			is, b = b[0].state.last, b[1:]
-		}
-		steps = append(steps, loadStep{key, loadState{energy: is - was}})
 	}
 	return steps
 }
 
-// index follows the index of a register at a time.
-func (h *recomputed) index(series int32, at int64) []loadStep {
-	id := [2]int64{int64(series), at}
-	if steps, ok := h.edges[id]; ok {
-		return steps
+// registerIndex is the index of a register at a time, by the readings on either
+// side of it.
+type registerIndex struct {
+	at             int64
+	before, behind contents
+	value          float64
+}
+
+func (x *registerIndex) add(v loadVersion) {
+	side, nearer := &x.before, len(x.before) == 0 || v.at > x.before[0].at
+	if v.at > x.at {
+		side, nearer = &x.behind, len(x.behind) == 0 || v.at < x.behind[0].at
 	}
-	var steps []loadStep
-	var before, behind contents // of the readings on either side
-	for _, v := range h.versions[series] {
-		side, nearer := &before, len(before) == 0 || v.at > before[0].at
-		if v.at > at {
-			side, nearer = &behind, len(behind) == 0 || v.at < behind[0].at
-		}
-		if nearer {
-			*side = contents{v}
-		} else if v.at != (*side)[0].at || !side.add(v) {
-			continue
-		}
-		index := 0.0
-		switch {
-		case len(before) == 0:
-			index = behind.winner().value
-		case len(behind) == 0:
-			index = before.winner().value
-		default:
-			a, b := before.winner(), behind.winner()
-			index = a.value + (b.value-a.value)*float64(at-a.at)/float64(b.at-a.at)
-		}
-		if n := len(steps); n == 0 || steps[n-1].state.last != index {
-			steps = append(steps, loadStep{v.key, loadState{last: index}})
-		}
+	if nearer {
+		*side = append((*side)[:0], v)
+	} else if v.at != (*side)[0].at || !side.add(v) {
+		return
 	}
-	h.edges[id] = steps
-	return steps
+	switch {
+	case len(x.before) == 0:
+		x.value = x.behind.winner().value
+	case len(x.behind) == 0:
+		x.value = x.before.winner().value
+	default:
+		a, b := x.before.winner(), x.behind.winner()
+		x.value = a.value + (b.value-a.value)*float64(x.at-a.at)/float64(b.at-a.at)
+	}
 }
 
 // withEnergy merges the steps of a fold with those of its energy.

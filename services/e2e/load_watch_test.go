@@ -85,7 +85,8 @@ func (l *load) follow(ctx context.Context, w *loadWatch) error {
 		case goal = <-w.finished:
 		default:
 		}
-		if err == nil && goal >= 0 && last >= goal {
+		// What changed together comes in any order, the token at its end.
+		if err == nil && goal >= 0 && last >= goal && r.GetResumeToken() != "" {
 			err = errWatched
 		}
 		return err
