@@ -70,13 +70,15 @@ type loadPlan struct {
 	messages [][]loadReading
 	until    time.Time // the readings end
 	happened map[string]int
-	reached  atomic.Int32 // the last step that was sent
+
+	lastCanary int          // its number; -1 while there is none
+	reached    atomic.Int32 // the last step that was sent
 }
 
 // newLoadPlan returns a plan of that many readings of that many entities. All
 // entities of a parent are in one partition.
 func newLoadPlan(entities, readings int) *loadPlan {
-	p := &loadPlan{happened: make(map[string]int)}
+	p := &loadPlan{happened: make(map[string]int), lastCanary: -1}
 	zones := [...]string{"Europe/Paris", "America/New_York", "Australia/Lord_Howe", ""}
 	for i := range entities {
 		name := fmt.Sprintf("meter-%04d", i)
@@ -225,11 +227,15 @@ func (p *loadPlan) message(t *testing.T, header string, number int, readings []l
 }
 
 // canary returns the readings of a message of canaries: a number for each
-// partition.
+// partition. The last one lies days behind all others, in windows of its own.
 func (p *loadPlan) canary(number int) []loadReading {
+	step := int32(number)
+	if number == p.lastCanary {
+		step = int32((p.until.Sub(loadStart) + 3*24*time.Hour) / loadCadence)
+	}
 	all := make([]loadReading, len(p.canaries))
 	for i, s := range p.canaries {
-		all[i] = loadReading{series: s, step: int32(number), quality: reading.Actual, value: float64(number)}
+		all[i] = loadReading{series: s, step: step, quality: reading.Actual, value: float64(number)}
 	}
 	return all
 }

@@ -60,6 +60,10 @@ var loadKinds = [...]struct {
 	}},
 }
 
+// behindAll is how long after the readings windows are expected still, as the last
+// canary is in them.
+const behindAll = 6 * 24 * time.Hour
+
 // asking asks a question for windows, changed.
 func asking(
 	question func(*loadClient) *windowsQuestion, changes ...func(*loadClient, *windowsQuestion),
@@ -113,7 +117,7 @@ func (c *loadClient) hour() time.Time {
 func (c *loadClient) fixed(width, long time.Duration, meters int) *windowsQuestion {
 	start := c.hour()
 	if long == 0 {
-		start, long = loadStart.Add(-24*time.Hour), c.plan.until.Sub(loadStart).Truncate(time.Hour)+48*time.Hour
+		start, long = loadStart.Add(-24*time.Hour), c.plan.until.Sub(loadStart).Truncate(time.Hour)+behindAll
 	}
 	selector, subjects := new(energyv1.Selector), make([]int32, 0, meters*len(loadMetrics))
 	first := c.dice.IntN(len(c.plan.series)/len(loadMetrics) - meters)
@@ -168,7 +172,7 @@ func (p *loadPlan) calendar(unit energyv1.CalendarUnit, zone string) (edges []in
 		month, day = 1, 0
 		at = time.Date(first.Year(), first.Month(), 1, 0, 0, 0, 0, in)
 	}
-	for edges = append(edges, at.UnixNano()); at.Before(p.until); {
+	for edges = append(edges, at.UnixNano()); at.Before(p.until.Add(behindAll)); {
 		at = time.Date(at.Year(), at.Month()+time.Month(month), at.Day()+day, 0, 0, 0, 0, in)
 		edges = append(edges, at.UnixNano())
 	}

@@ -110,6 +110,9 @@ func (c *contents) add(v loadVersion) bool {
 
 // winner returns the version that counts, or withdraws the reading.
 func (c contents) winner() loadVersion {
+	if len(c) == 1 {
+		return c[0]
+	}
 	return slices.MaxFunc(c, func(a, b loadVersion) int {
 		rank := func(v loadVersion) int {
 			switch v.quality {
@@ -190,7 +193,7 @@ func (h *recomputed) explained(k factKey) (steps []loadStep) {
 
 // window follows the fold of the readings that count in [from, to).
 func (h *recomputed) window(k factKey, from, to int64) (steps []loadStep) {
-	f := fold{known: make(map[identity]*contents), single: int(k.subject) < len(h.plan.series)}
+	f := fold{known: make(map[identity]*contents), values: make(map[float64]int), single: int(k.subject) < len(h.plan.series)}
 	kind := h.plan.series[h.subjects[k.subject][0]].kind
 	f.interval = kind == 1
 	for _, v := range h.in(k.subject, from, to) {
@@ -209,9 +212,11 @@ type identity struct {
 	at     int64
 }
 
-// fold is the readings of a window and what they come to.
+// fold is the readings of a window and what they come to. All values are whole, so
+// that what was added can be taken out again.
 type fold struct {
 	known            map[identity]*contents
+	values           map[float64]int // how often each is there
 	single, interval bool
 	state            loadState
 }
@@ -229,51 +234,75 @@ func (f *fold) add(v loadVersion) bool {
 	if !isNew {
 		before = one.winner()
 	}
-	if !one.add(v) {
+	if !one.add(v) || !isNew && one.winner() == before {
 		return false
 	}
-	switch after := one.winner(); {
-	case isNew && after.quality != reading.Withdrawn:
-		f.count(after)
-	case !isNew && after != before:
-		f.state = loadState{}
-		for _, c := range f.known {
-			if w := c.winner(); w.quality != reading.Withdrawn {
-				f.count(w)
-			}
-		}
-	default:
-		return false
+	if !isNew {
+		f.count(before, -1)
 	}
+	f.count(one.winner(), 1)
+	f.ends()
 	return true
 }
 
-// count adds a reading that counts.
-func (f *fold) count(v loadVersion) {
-	s := &f.state
-	if s.count == 0 {
-		s.min, s.max = v.value, v.value
+// count adds a reading, or takes it out.
+func (f *fold) count(v loadVersion, n int) {
+	if v.quality == reading.Withdrawn {
+		return
 	}
-	s.count++
-	s.sum += v.value
-	s.min, s.max = min(s.min, v.value), max(s.max, v.value)
+	s := &f.state
+	s.count += uint64(n)
+	s.sum += float64(n) * v.value
 	if f.interval {
-		s.energy += v.value
+		s.energy += float64(n) * v.value
 	}
 	switch v.quality { //nolint:exhaustive // others are not counted apart
 	case reading.Estimated:
-		s.estimated++
+		s.estimated += uint64(n)
 	case reading.Corrected:
-		s.corrected++
+		s.corrected += uint64(n)
 	}
-	if !f.single {
-		return
+	if f.values[v.value] += n; f.values[v.value] == 0 {
+		delete(f.values, v.value)
 	}
-	if s.count == 1 || v.at >= s.lastAt {
+	switch {
+	case n < 0 && (v.value == s.min || v.value == s.max):
+		s.min, s.max = math.Inf(1), math.Inf(-1)
+		for value := range f.values {
+			s.min, s.max = min(s.min, value), max(s.max, value)
+		}
+	case n > 0 && s.count == 1:
+		s.min, s.max = v.value, v.value
+	case n > 0:
+		s.min, s.max = min(s.min, v.value), max(s.max, v.value)
+	}
+	if f.single && n > 0 {
+		f.touch(v)
+	} else if v.at == s.firstAt || v.at == s.lastAt {
+		s.firstAt, s.lastAt = 0, 0
+		for _, c := range f.known {
+			if w := c.winner(); f.single && w.at != v.at && w.quality != reading.Withdrawn {
+				f.touch(w)
+			}
+		}
+	}
+}
+
+// touch makes a reading the first or the last, if it is.
+func (f *fold) touch(v loadVersion) {
+	s := &f.state
+	if s.firstAt == 0 || v.at <= s.firstAt {
+		s.first, s.firstAt = v.value, v.at
+	}
+	if s.lastAt == 0 || v.at >= s.lastAt {
 		s.last, s.lastAt, s.quality = v.value, v.at, v.quality
 	}
-	if s.count == 1 || v.at < s.firstAt {
-		s.first, s.firstAt = v.value, v.at
+}
+
+// ends clears what a window without readings does not have.
+func (f *fold) ends() {
+	if f.state.count == 0 {
+		f.state = loadState{}
 	}
 }
 

@@ -61,7 +61,7 @@ func (l *load) watch() (all []*loadWatch) {
 // fixed returns the edges of windows around all readings.
 func (p *loadPlan) fixed(width time.Duration) func(int32) []int64 {
 	var edges []int64
-	for at := loadStart.Truncate(width); !at.After(p.until.Add(24 * time.Hour)); at = at.Add(width) {
+	for at := loadStart.Truncate(width); !at.After(p.until.Add(behindAll)); at = at.Add(width) {
 		edges = append(edges, at.UnixNano())
 	}
 	return func(int32) []int64 { return edges }
@@ -85,7 +85,8 @@ func (l *load) follow(ctx context.Context, w *loadWatch) error {
 		case goal = <-w.finished:
 		default:
 		}
-		// What changed together comes in any order, the token at its end.
+		// A window that changed before is answered as it is now: only the last canary's
+		// own tells that all is delivered. What changed together comes in any order, the token at its end.
 		if err == nil && goal >= 0 && last >= goal && r.GetResumeToken() != "" {
 			err = errWatched
 		}
@@ -153,6 +154,7 @@ func (l *load) delivered(w *loadWatch, r *energyv1.WatchAggregatesResponse) (can
 func (l *load) endWatches(all []*loadWatch) {
 	l.t.Helper()
 	l.p.awaitEmptyOutbox(l.t)
+	l.plan.lastCanary = l.canaries
 	for _, w := range all {
 		w.finished <- float64(l.canaries)
 	}
