@@ -13,6 +13,7 @@ TOOLS    := bin/buf bin/golangci-lint $(PLUGINS)
 SCRIPTS  := scripts/setup scripts/fuzz .ci/run
 BASELINE := proto/baseline.binpb
 OPENAPI  := services/internal/rest/openapi.swagger.json
+LOAD     := clients=64 seconds=60 rate=20000 entities=200 pause=0s
 TEST     := go test -race -shuffle=on -timeout 20m
 
 # The settings in .env, when there is one; what the environment sets already wins.
@@ -35,7 +36,7 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup setup-tests build test test-cov test-fleet fuzz bench generate format lint picture
+.PHONY: setup setup-tests build test test-cov test-fleet load fuzz bench generate format lint picture
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
 
@@ -54,6 +55,10 @@ test-cov: setup-tests bin/testreport ## all tests with coverage into coverage.ou
 
 test-fleet: setup ## a simulated fleet of 2,000 series over 60 days, held against its truth by every way to ask
 	ENERGY_TEST_FULL_FLEET=1 go test -count=1 -timeout 30m -run '^TestFleetEqualsItsTruth$$' -v ./services/e2e | \
+		grep -v 'level=INFO'
+
+load: setup ## 64 clients ask for a minute beside 20,000 readings/s: every answer is true; LOAD= for another size
+	ENERGY_TEST_LOAD="$(LOAD)" go test -count=1 -timeout 30m -run '^TestAnswersUnderLoad$$' -v ./services/e2e | \
 		grep -v 'level=INFO'
 
 fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
