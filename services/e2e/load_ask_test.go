@@ -382,7 +382,8 @@ func (c *loadClient) explain(ctx context.Context, subject int32, from time.Time,
 			},
 		})
 		for _, v := range r.GetVersions() {
-			if o := v.GetOrigin(); !o.GetHeld() || o.GetSent().GetValue() != v.GetValue() || o.GetSent().GetEntityId() != s.entity {
+			o := v.GetOrigin()
+			if !o.GetHeld() || o.GetSent().GetValue() != v.GetValue() || o.GetSent().GetEntityId() != s.entity {
 				return nil, fmt.Errorf("a version of %s does not come from where it says: %v", s.entity, v)
 			}
 		}

@@ -102,7 +102,8 @@ func TestAnswersUnderLoad(t *testing.T) {
 	if got := float64(l.reached) / l.took; got < 0.95*float64(l.rate) {
 		t.Logf("THE RATE OF %d/s WAS NOT REACHED: %.0f%% went into gold in time", l.rate, 100*got/float64(l.rate))
 	}
-	if all := uint64(l.published + l.canaries*loadPartitions); status.GetMissing() != 0 || len(status.GetQuarantine()) != 0 ||
+	all := uint64(l.published + l.canaries*loadPartitions)
+	if status.GetMissing() != 0 || len(status.GetQuarantine()) != 0 ||
 		readingsIn(status, "gold")-status.GetRedelivered() != all {
 		t.Errorf("%d readings were published, the pipeline is %v", all, status)
 	}
@@ -436,7 +437,7 @@ func (l *load) verify() {
 		return
 	}
 	tried, missed := truth.catches(l.answers, &log)
-	for i := 0; i < min(10, len(missed)); i++ {
+	for i := range min(10, len(missed)) {
 		l.t.Errorf("a fault was not found: %s", missed[i])
 	}
 	faults := 0

@@ -193,7 +193,8 @@ func (h *recomputed) explained(k factKey) (steps []loadStep) {
 
 // window follows the fold of the readings that count in [from, to).
 func (h *recomputed) window(k factKey, from, to int64) (steps []loadStep) {
-	f := fold{known: make(map[identity]*contents), values: make(map[float64]int), single: int(k.subject) < len(h.plan.series)}
+	f := fold{known: make(map[identity]*contents), values: make(map[float64]int)}
+	f.single = int(k.subject) < len(h.plan.series)
 	kind := h.plan.series[h.subjects[k.subject][0]].kind
 	f.interval = kind == 1
 	for _, v := range h.in(k.subject, from, to) {
@@ -410,6 +411,7 @@ func (f *loadFact) is(s *loadState) bool {
 		want = loadState{count: s.count, last: s.last, lastAt: s.lastAt, quality: s.quality}
 	case factWindow:
 		want.quality = 0 // of the last reading, which windows do not tell
+	case factListed, factExplained:
 	}
 	// Between readings an index is rounded.
 	if math.Abs(want.energy-got.energy) > 1e-6 {

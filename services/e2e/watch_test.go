@@ -58,6 +58,7 @@ func (p *platform) watchOnce(ctx context.Context, window *energyv1.Window, token
 	if err != nil {
 		return err
 	}
+	markerSeen := false
 	for {
 		r, err := stream.Recv()
 		if err != nil {
@@ -69,11 +70,13 @@ func (p *platform) watchOnce(ctx context.Context, window *energyv1.Window, token
 		for _, a := range r.GetAggregates() {
 			w.seen[windowKey(r.GetSeries(), a)] = a
 		}
-		if r.GetSeries().GetEntityId() == marker {
-			close(w.marked)
+		markerSeen = markerSeen || r.GetSeries().GetEntityId() == marker
+		if r.GetResumeToken() == "" {
+			continue // more of the same changes follow, in any order
 		}
-		if r.GetResumeToken() != "" {
-			*token = r.GetResumeToken()
+		if *token = r.GetResumeToken(); markerSeen {
+			close(w.marked)
+			markerSeen = false
 		}
 	}
 }
