@@ -263,6 +263,8 @@ func statusOf(err error) error {
 		return err
 	case errors.Is(err, context.Canceled):
 		return status.Error(codes.Canceled, "the caller went away")
+	case errors.As(err, &fromBroker) && broker.IsRetryable(err): // a call of it that took too long among them
+		return status.Errorf(codes.Unavailable, "the broker does not answer, try again: %v", err)
 	case errors.Is(err, context.DeadlineExceeded):
 		return status.Error(codes.DeadlineExceeded,
 			"the answer took too long, or was taken too slowly: ask for less, or in parts")
@@ -270,8 +272,6 @@ func statusOf(err error) error {
 		return status.Error(codes.FailedPrecondition, err.Error())
 	case goldstore.IsRetryable(err):
 		return status.Errorf(codes.Unavailable, "the gold store does not answer, try again: %v", err)
-	case errors.As(err, &fromBroker) && broker.IsRetryable(err):
-		return status.Errorf(codes.Unavailable, "the broker does not answer, try again: %v", err)
 	default:
 		return status.Error(codes.Internal, err.Error())
 	}

@@ -94,7 +94,7 @@ func TestErrorsHaveCodes(t *testing.T) {
 		codes.Canceled:           context.Canceled,
 		codes.DeadlineExceeded:   context.DeadlineExceeded,
 		codes.FailedPrecondition: goldstore.ErrNotMigrated,
-		codes.Unavailable:        brokerError{broker.ErrDisconnected},
+		codes.Unavailable:        brokerError{errors.Join(broker.ErrDisconnected, context.DeadlineExceeded)},
 		codes.Internal:           errors.New("unforeseen"),
 		codes.InvalidArgument:    invalid("x", "must be y"),
 	} {

@@ -64,6 +64,9 @@ func (s *Server) WatchAggregates(
 		}
 		err = w.report(ctx, batch)
 		batch.Release()
+		if context.Cause(ctx) == errStopping { //nolint:errorlint // the very value
+			return errStopping
+		}
 		if err != nil {
 			return statusOf(err)
 		}
