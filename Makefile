@@ -36,7 +36,7 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup setup-tests build test test-cov test-fleet load fuzz bench generate format lint picture
+.PHONY: setup setup-tests build test test-cov test-fleet load fuzz bench bench-ask generate format lint picture
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
 
@@ -66,6 +66,10 @@ fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
 
 bench: ## all benchmarks of pkg
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+bench-ask: ## questions to a store of 20 million base rows, made first; ROWS=n for another size
+	ENERGY_BENCH_ROWS=$(or $(ROWS),20000000) go test -run='^$$' -bench=Ask -v -timeout 60m ./services/internal/query | \
+		grep -v 'level=INFO'
 
 picture: setup-tests ## docs/page.png anew: the page, with a month of real readings
 	ENERGY_PAGE_PICTURE=$(CURDIR)/docs/page.png go test -count=1 -run '^TestPage$$' ./services/e2e
