@@ -102,22 +102,15 @@ func (b *copyBuffer) stats(p *gold.Partial) {
 	b.int8(int64(p.Jumps))
 }
 
-// standingColumns are the columns of a gold.Standing, spanColumns those that
-// folds of rows have as well.
+// standingColumns are the columns of a gold.Standing.
 const (
-	spanColumns     = `first_received_ns, settled_ns`
-	spanCount       = 2
-	standingColumns = spanColumns + `, first_settled_ns, last_settled_ns`
-	standingCount   = spanCount + 2
+	standingColumns = `first_received_ns, settled_ns, first_settled_ns, last_settled_ns`
+	standingCount   = 4
 )
 
-func (b *copyBuffer) span(s *gold.Standing) {
+func (b *copyBuffer) standing(s *gold.Standing) {
 	b.int8(s.FirstReceived)
 	b.int8(s.Settled)
-}
-
-func (b *copyBuffer) standing(s *gold.Standing) {
-	b.span(s)
 	b.int8(s.FirstSettled)
 	b.int8(s.LastSettled)
 }
@@ -219,9 +212,7 @@ func (f *fields) stats(p *gold.Partial) {
 	p.Jumps = uint64(f.int8())
 }
 
-func (f *fields) span(s *gold.Standing) { s.FirstReceived, s.Settled = f.int8(), f.int8() }
-
 func (f *fields) standing(s *gold.Standing) {
-	f.span(s)
+	s.FirstReceived, s.Settled = f.int8(), f.int8()
 	s.FirstSettled, s.LastSettled = f.int8(), f.int8()
 }

@@ -260,28 +260,6 @@ func (tx *ReadTx) eachSet(ctx context.Context, sql string, arguments []any, fn f
 	return fn(r)
 }
 
-const selectVersions = `
-SELECT ` + setColumns + `
-FROM unnest($1::bigint[], $2::timestamptz[], $3::integer[]) WITH ORDINALITY AS k(series_id, start, width, n)
-JOIN gold.base b ON b.series_id = k.series_id AND b.start = k.start AND b.width = k.width
-LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
-ORDER BY k.n, p.part_start`
-
-// Versions returns the versions of the named rows, in the order of the keys,
-// which are distinct. A key without a row is left out.
-func (tx *ReadTx) Versions(ctx context.Context, keys []RowKey) ([]VersionsRow, error) {
-	out := make([]VersionsRow, 0, len(keys))
-	ids, starts, widths := keyColumns(keys)
-	err := tx.eachSet(ctx, selectVersions, []any{ids, starts, widths}, func(r *VersionsRow) error {
-		out = append(out, *r)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read versions of %d rows: %w", len(keys), err)
-	}
-	return out, nil
-}
-
 const (
 	selectSetsFrom = `
 SELECT ` + setColumns + ` FROM (SELECT * FROM gold.base

@@ -240,25 +240,36 @@ func TestReadTx(t *testing.T) {
 			}
 		})
 	})
-	t.Run("VersionsComeInTheOrderOfTheKeys", func(t *testing.T) {
+	t.Run("VersionsComeInTheOrderOfTime", func(t *testing.T) {
 		t.Parallel()
 		read(t, s, func(tx *ReadTx) {
 			id := seriesIDs(t, tx)[0]
-			keys := []RowKey{
-				{id, sunday + int64(24*time.Hour), 15 * time.Minute},
-				{id, sunday, time.Hour}, // there is none of that width
-				{id, sunday, 15 * time.Minute},
+			first := VersionsRow{
+				RowKey{id, sunday, 15 * time.Minute}, []gold.Version{version(time.Minute, 1, 1), version(14*time.Minute, 2, 2)},
 			}
-			got, err := tx.Versions(t.Context(), keys)
-			if err != nil {
-				t.Fatal(err)
+			next := VersionsRow{
+				RowKey{id, sunday + int64(24*time.Hour), 15 * time.Minute},
+				[]gold.Version{version(24*time.Hour, 5, 4), version(24*time.Hour+time.Minute, 6, 4)},
 			}
-			want := []VersionsRow{
-				{keys[0], []gold.Version{version(24*time.Hour, 5, 4), version(24*time.Hour+time.Minute, 6, 4)}},
-				{keys[2], []gold.Version{version(time.Minute, 1, 1), version(14*time.Minute, 2, 2)}},
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Error(diff)
+			for _, tt := range []struct {
+				at        int64
+				backwards bool
+				limit     int
+				want      []VersionsRow
+			}{
+				{sunday, false, 1, []VersionsRow{first}},
+				{next.Start, false, 1, []VersionsRow{next}},
+				{next.Start + 1000, true, 1, []VersionsRow{next}},
+				{first.Start + 1000, true, 9, []VersionsRow{first}},
+				{first.Start, true, 9, nil}, // those before
+			} {
+				got, err := tx.VersionsFrom(t.Context(), id, tt.at, tt.backwards, tt.limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(tt.want, got); diff != "" {
+					t.Errorf("%+v: %s", tt, diff)
+				}
 			}
 		})
 	})

@@ -140,9 +140,9 @@ func TestFullWindow(t *testing.T) {
 				}
 				return nil
 			})
-			named, nameErr := tx.Versions(t.Context(), []RowKey{{id, sunday, 15 * time.Minute}})
+			named, nameErr := tx.VersionsFrom(t.Context(), id, sunday, false, 1)
 			if rows != 1 || len(named) != 1 || !gold.Equal(named[0].Versions, want.Versions) {
-				t.Errorf("%d rows, %d of that name", rows, len(named))
+				t.Errorf("%d rows, %d with versions", rows, len(named))
 			}
 			return errors.Join(err, nameErr)
 		})
