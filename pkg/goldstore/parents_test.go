@@ -173,7 +173,7 @@ func foldsOf(ctx context.Context, tx *ReadTx, a *Ask) (days, hours []gold.Stored
 			folds *[]gold.Stored
 			width time.Duration
 		}{{&days, gold.DaySpan}, {&hours, gold.HourSpan}} {
-			err := gold.ReadFolds(f.bytes(), to.width, func(s *gold.Stored) error {
+			err := gold.NewFoldReader().Read(f.bytes(), to.width, func(s *gold.Stored) error {
 				*to.folds = append(*to.folds, *s)
 				return nil
 			})

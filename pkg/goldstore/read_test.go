@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -131,11 +132,12 @@ func TestReadTx(t *testing.T) {
 			}
 			day := int64(24 * time.Hour)
 			want := map[int64]Bounds{
-				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute), 0},
-				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
-				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
+				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute), 0,
+					timeSpan{sunday, sunday + day}},
+				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day, 0, timeSpan{sunday + day, sunday + day}},
+				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day, 0, timeSpan{sunday + day, sunday + day}},
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Bounds{}, timeSpan{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -281,6 +283,47 @@ func TestReadTx(t *testing.T) {
 		})
 		if !errors.Is(err, stop) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Rows whose readings were all withdrawn lie outside the bounds, and are answered
+// as far as their bookkeeping goes.
+func TestBoundsTellOfRowsWithoutReadings(t *testing.T) {
+	t.Parallel()
+	s, c := open(t), defaultCatalog(t, 1)
+	const day = 24 * time.Hour
+	first, counted, last := version(0, 1, 1), version(day, 2, 2), version(2*day, 3, 3)
+	first.Quality, last.Quality = reading.Withdrawn, reading.Withdrawn
+	flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, register, first, counted, last)})
+	read(t, s, func(tx *ReadTx) {
+		series, err := tx.Series(t.Context(), Selector{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounds, err := tx.Bounds(t.Context(), series)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := bounds[series[0].ID]
+		if b.FirstAt != counted.Time || b.LastAt != counted.Time || b.rows != (timeSpan{first.Time, last.Time}) {
+			t.Errorf("%+v", b)
+		}
+		windows, err := gold.FixedWindows(day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces, err := tx.Pieces(t.Context(), []Ask{{
+			Series: series[0], Bounds: b, Metric: c.Metric(register), Windows: windows,
+			From: sunday - 7*int64(day), To: sunday + 9*int64(day),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var starts []int64
+		err = pieces[0].Each(func(s *gold.Stored) error { starts = append(starts, s.Start); return nil }, nil)
+		if want := []int64{first.Time, counted.Time, last.Time}; err != nil || !slices.Equal(starts, want) {
+			t.Errorf("rows start at %d, want %d: %v", starts, want, err)
 		}
 	})
 }
