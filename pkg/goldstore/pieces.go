@@ -135,11 +135,11 @@ func (r *piecesReader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := r.neighbours(ctx, selectLastBefore, (*Ask).Before)
+	before, err := Nearest(ctx, r.asks, (*Ask).Before, r.tx.LastBefore)
 	if err != nil {
 		return err
 	}
-	behind, err := r.neighbours(ctx, selectFirstFrom, (*Ask).Behind)
+	behind, err := Nearest(ctx, r.asks, (*Ask).Behind, r.tx.FirstFrom)
 	if err != nil {
 		return err
 	}
