@@ -132,7 +132,8 @@ func (s *Store) ProjectQuarantine(
 	}
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
 	if err != nil {
-		return fmt.Errorf("project %d quarantined readings and %d decisions: %w", len(rows), len(decisions), missingTable(err))
+		return fmt.Errorf("project %d quarantined readings and %d decisions: %w",
+			len(rows), len(decisions), missingTable(err))
 	}
 	return nil
 }

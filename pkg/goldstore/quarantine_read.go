@@ -109,8 +109,8 @@ type QuarantinePage struct {
 
 const (
 	quarantineKey    = `received_ns, stream, sequence, index, stage, rule, epoch`
-	quarantineFields = `q.received_ns, q.stream, q.sequence, q.index, q.stage, q.rule, q.epoch, q.rules, q.entity, q.metric,
-	q.unit, q.event_at_ns, q.value, q.quality, q.revision::text, q.length_ns, q.detail, q.exchange_start, q.state,
+	quarantineFields = `q.received_ns, q.stream, q.sequence, q.index, q.stage, q.rule, q.epoch, q.rules, q.entity,
+	q.metric, q.unit, q.event_at_ns, q.value, q.quality, q.revision::text, q.length_ns, q.detail, q.exchange_start, q.state,
 	coalesce(q.person, ''), coalesce(q.decided_at_ns, 0), coalesce(q.reason, ''), coalesce(length(q.payload), 0)`
 	quarantineMatches = `
 FROM gold.quarantine q
@@ -232,7 +232,8 @@ func scanQuarantine(row pgx.CollectableRow) (e QuarantineEntry, err error) {
 		return e, err
 	}
 	e.Stamp.Stream, e.Stamp.Sequence, e.Stamp.Index = uint32(stream), uint64(sequence), uint32(index)
-	e.Epoch, e.Rules, r.Quality, r.Length = uint64(epoch), reading.Rules(rules), reading.Quality(quality), time.Duration(length)
+	e.Epoch, e.Rules = uint64(epoch), reading.Rules(rules)
+	r.Quality, r.Length = reading.Quality(quality), time.Duration(length)
 	if r.Revision, err = strconv.ParseUint(revision, 10, 64); err != nil {
 		return e, err
 	}

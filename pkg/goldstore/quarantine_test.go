@@ -52,11 +52,11 @@ func naiveEntries(all []told) map[QuarantineKey]string {
 		same := func(stamp reading.Stamp, stage string) bool { return stamp == key.Stamp && stage == key.Stage }
 		var by []reading.Decision
 		state := "open"
-		decided := func(as reading.Resolution, any bool) bool {
+		decided := func(as reading.Resolution, whenever bool) bool {
 			by = nil
 			for _, other := range all {
 				d := other.decision
-				if d != nil && same(d.Stamp, d.Stage) && d.Resolution == as && (any || d.Epoch >= key.Epoch) {
+				if d != nil && same(d.Stamp, d.Stage) && d.Resolution == as && (whenever || d.Epoch >= key.Epoch) {
 					by = append(by, d.Decision)
 				}
 			}

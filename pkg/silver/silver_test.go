@@ -39,7 +39,8 @@ func judge(t *testing.T, r reading.Reading, waived reading.Rules) silver.Judgeme
 		t.Fatal(err)
 	}
 	return silver.NewJudge(c).Bench(r.EntityID, r.Metric, r.Unit).
-		Judge(r, reading.Stamp{Received: received.UnixNano(), Sequence: 1}, &reading.Waiver{Rules: waived, Decision: released})
+		Judge(r, reading.Stamp{Received: received.UnixNano(), Sequence: 1},
+			&reading.Waiver{Rules: waived, Decision: released})
 }
 
 func TestRules(t *testing.T) {
@@ -163,7 +164,8 @@ func TestWaivers(t *testing.T) {
 		t.Errorf("a waiver that nothing needs counts: %+v", j)
 	}
 	all := ^reading.Rules(0)
-	if w := silver.Waivable(all); !w.Has(reading.OutOfRange) || w.Has(reading.NonFiniteValue) || w.Has(reading.UnitMismatch) {
+	w := silver.Waivable(all)
+	if !w.Has(reading.OutOfRange) || w.Has(reading.NonFiniteValue) || w.Has(reading.UnitMismatch) {
 		t.Errorf("waivable are %s", w)
 	}
 	nan := high

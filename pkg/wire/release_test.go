@@ -76,7 +76,8 @@ func TestWaiversOfOneRowAreOne(t *testing.T) {
 	batch := &energyv1.BronzeBatch{
 		Series: []*energyv1.SeriesKey{{}}, SeriesIndex: []uint32{0}, TimeDeltaNs: []int64{0}, Value: []float64{0},
 		Stamps: &energyv1.Stamps{
-			ReceivedDeltaNs: []int64{0}, Stream: []uint32{0}, SequenceDelta: []int64{0}, Rows: []uint32{1}, IndexDelta: []int32{0},
+			ReceivedDeltaNs: []int64{0}, Stream: []uint32{0}, SequenceDelta: []int64{0},
+			Rows: []uint32{1}, IndexDelta: []int32{0},
 		},
 		Waivers: []*energyv1.Waiver{
 			{Rule: "out_of_range", Epoch: 1, Person: "ann", ReleasedAtNs: 7},

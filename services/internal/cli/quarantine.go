@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -56,13 +57,15 @@ func (f *quarantineFlags) add(c *cobra.Command, getenv func(string) string, stat
 	flags.StringSliceVar(&f.rules, "rule", nil, "rules, one of which fired first, such as out_of_range")
 	flags.StringSliceVar(&f.entities, "entity", nil, "entity ids")
 	flags.StringSliceVar(&f.metrics, "metric", nil, "metrics")
-	flags.StringVar(&f.from, "from", "", "readings from this time on, as 2007-01-01, 2007-01-01T06:00 (in --zone) or with an offset")
+	flags.StringVar(&f.from, "from", "",
+		"readings from this time on, as 2007-01-01, 2007-01-01T06:00 (in --zone) or with an offset")
 	flags.StringVar(&f.to, "to", "", "readings before this time, as --from")
 	flags.StringVar(&f.receivedSince, "received-since", "", "received from this time on, as --from")
 	flags.StringVar(&f.receivedUntil, "received-until", "", "received before this time, as --from")
 	flags.StringVar(&f.zone, "zone", "UTC", "IANA zone of times that are given and printed")
 	fixed := map[string][]string{
-		"state": {"open", "released", "discarded", "judged_again", "all"}, "stage": {"ingest", "silver", "gold"}, "rule": ruleNames(),
+		"state": {"open", "released", "discarded", "judged_again", "all"},
+		"stage": {"ingest", "silver", "gold"}, "rule": ruleNames(),
 	}
 	for name, values := range fixed {
 		err := c.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
@@ -115,7 +118,8 @@ func (f *quarantineFlags) filter() (*energyv1.QuarantineFilter, *time.Location, 
 			out.States = nil
 			return out, zone, errors.Join(faults...)
 		case !ok || state == 0:
-			faults = append(faults, fmt.Errorf("--state %q is not known: give open, released, discarded, judged_again or all", name))
+			faults = append(faults, fmt.Errorf("--state %q is not known: give open, released, discarded, "+
+				"judged_again or all", name))
 		}
 		out.States = append(out.States, energyv1.QuarantineState(state))
 	}
@@ -161,7 +165,7 @@ func entryForms(zone *time.Location) *forms[entry] {
 	}
 	all := append([]column[entry]{key}, short...)
 	return &forms[entry]{
-		table: append(short[:len(short):len(short)], key), none: "no entries match",
+		table: append(slices.Clip(short), key), none: "no entries match",
 		csv: append(all,
 			column[entry]{"rules", func(e entry) string { return strings.Join(e.GetRules(), " ") }},
 			column[entry]{"quality", of(func(r *energyv1.Reading) string { return lower(r.GetQuality().String(), "QUALITY_") })},
@@ -281,7 +285,8 @@ func showQuarantine(getenv func(string) string) *cobra.Command {
 		Short: "Show an entry with its rules, reading, origin and payload",
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return usageError{fmt.Errorf("%s takes one key, got %d; energy quarantine list prints them", c.CommandPath(), len(args))}
+				return usageError{fmt.Errorf("%s takes one key, got %d; energy quarantine list prints them",
+					c.CommandPath(), len(args))}
 			}
 			return nil
 		},

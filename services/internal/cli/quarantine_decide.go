@@ -66,11 +66,16 @@ type outcome interface {
 	GetNext() string
 }
 
+type (
+	quarantineClient = energyv1.QuarantineServiceClient
+	picked           = *energyv1.QuarantineSelection
+)
+
 // decider is one way to decide.
 type decider struct {
 	name, done, short, long string
 	reasoned                bool // whether who and why are asked for
-	call                    func(context.Context, energyv1.QuarantineServiceClient, *decideFlags, *energyv1.QuarantineSelection) (outcome, error)
+	call                    func(context.Context, quarantineClient, *decideFlags, picked) (outcome, error)
 }
 
 var deciders = []decider{
@@ -79,14 +84,14 @@ var deciders = []decider{
 gold has them, explain names who released them, and windows that had closed are
 restated. What no rule but names, units or numbers refuses cannot be released.`,
 		true,
-		func(ctx context.Context, c energyv1.QuarantineServiceClient, f *decideFlags, s *energyv1.QuarantineSelection) (outcome, error) {
+		func(ctx context.Context, c quarantineClient, f *decideFlags, s picked) (outcome, error) {
 			return c.ReleaseQuarantine(ctx, &energyv1.ReleaseQuarantineRequest{Selection: s, Person: f.person, Reason: f.reason})
 		}},
 	{"discard", "discarded", "Note that readings are not wanted",
 		`discard notes that readings are not wanted: they are not listed as open any more.
 They never counted, so no number changes. A release later on overrides it.`,
 		true,
-		func(ctx context.Context, c energyv1.QuarantineServiceClient, f *decideFlags, s *energyv1.QuarantineSelection) (outcome, error) {
+		func(ctx context.Context, c quarantineClient, f *decideFlags, s picked) (outcome, error) {
 			return c.DiscardQuarantine(ctx, &energyv1.DiscardQuarantineRequest{Selection: s, Person: f.person, Reason: f.reason})
 		}},
 	{"rejudge", "sent to be judged again", "Judge readings again by the catalogue in force",
@@ -94,7 +99,7 @@ They never counted, so no number changes. A release later on overrides it.`,
 could not be decoded. energy catalog apply does so by itself for all that BRONZE
 holds; this is for older readings, and for payloads that a later build understands.`,
 		false,
-		func(ctx context.Context, c energyv1.QuarantineServiceClient, _ *decideFlags, s *energyv1.QuarantineSelection) (outcome, error) {
+		func(ctx context.Context, c quarantineClient, _ *decideFlags, s picked) (outcome, error) {
 			return c.RejudgeQuarantine(ctx, &energyv1.RejudgeQuarantineRequest{Selection: s})
 		}},
 }
@@ -171,7 +176,7 @@ func (f *decideFlags) run(c *cobra.Command, d decider, keys []string) error {
 
 // preview counts what flags pick.
 func (f *decideFlags) preview(
-	c *cobra.Command, d decider, client energyv1.QuarantineServiceClient,
+	c *cobra.Command, d decider, client quarantineClient,
 ) error {
 	filter, _, err := f.filter()
 	if err != nil {
@@ -200,7 +205,7 @@ func (f *decideFlags) preview(
 
 // decide decides on all that is selected, a part a call.
 func (f *decideFlags) decide(
-	c *cobra.Command, d decider, client energyv1.QuarantineServiceClient, s *energyv1.QuarantineSelection,
+	c *cobra.Command, d decider, client quarantineClient, s picked,
 ) error {
 	var done, already, pending uint64
 	var refused int

@@ -64,7 +64,8 @@ func (c *decision) decode(ctx context.Context, e *goldstore.QuarantineEntry) err
 	var fault string
 	if stored != nil {
 		fault, err = c.decodeMessage(e, &broker.Message{
-			Sequence: e.Stamp.Sequence, Received: stored.Received, Subject: stored.Subject, Header: stored.Header, Data: stored.Data,
+			Sequence: e.Stamp.Sequence, Received: stored.Received,
+			Subject: stored.Subject, Header: stored.Header, Data: stored.Data,
 		})
 	} else {
 		fault, err = c.decodePayload(ctx, e)

@@ -21,6 +21,9 @@ const (
 	maxReason = 1024
 )
 
+// entries is what is decided on.
+type entries = []goldstore.QuarantineEntry
+
 // ReleaseQuarantine lets readings pass the rules that refused them.
 func (q *Quarantine) ReleaseQuarantine(
 	ctx context.Context, req *energyv1.ReleaseQuarantineRequest,
@@ -29,7 +32,7 @@ func (q *Quarantine) ReleaseQuarantine(
 	if err != nil {
 		return nil, err
 	}
-	d, err := q.run(ctx, req.GetSelection(), func(ctx context.Context, e []goldstore.QuarantineEntry) (decide.Result, error) {
+	d, err := q.run(ctx, req.GetSelection(), func(ctx context.Context, e entries) (decide.Result, error) {
 		return q.decide.Release(ctx, e, by)
 	})
 	if err != nil {
@@ -48,7 +51,7 @@ func (q *Quarantine) DiscardQuarantine(
 	if err != nil {
 		return nil, err
 	}
-	d, err := q.run(ctx, req.GetSelection(), func(ctx context.Context, e []goldstore.QuarantineEntry) (decide.Result, error) {
+	d, err := q.run(ctx, req.GetSelection(), func(ctx context.Context, e entries) (decide.Result, error) {
 		return q.decide.Discard(ctx, e, by)
 	})
 	if err != nil {
@@ -109,7 +112,7 @@ func (d *decided) refused() (out []*energyv1.QuarantineRefusal) {
 // run decides on the entries of a selection, and waits until their states show it.
 func (q *Quarantine) run(
 	ctx context.Context, s *energyv1.QuarantineSelection,
-	what func(context.Context, []goldstore.QuarantineEntry) (decide.Result, error),
+	what func(context.Context, entries) (decide.Result, error),
 ) (d decided, err error) {
 	chosen, err := parseSelection(s)
 	if err != nil {
@@ -117,20 +120,20 @@ func (q *Quarantine) run(
 	}
 	ctx, cancel := context.WithTimeout(ctx, q.server.timeout)
 	defer cancel()
-	entries, err := q.entries(ctx, chosen)
+	found, err := q.entries(ctx, chosen)
 	if err != nil {
 		return d, statusOf(err)
 	}
-	if chosen.keys == nil && len(entries) == maxDecided {
-		d.next = entries[len(entries)-1].Key().String()
+	if chosen.keys == nil && len(found) == maxDecided {
+		d.next = found[len(found)-1].Key().String()
 	}
-	if d.Result, err = what(ctx, entries); err != nil {
+	if d.Result, err = what(ctx, found); err != nil {
 		return d, statusOf(brokerError{err})
 	}
-	for _, key := range chosen.missing(entries) {
+	for _, key := range chosen.missing(found) {
 		d.Refused = append(d.Refused, decide.Refusal{Key: key, Reason: "there is no such entry"})
 	}
-	d.pending, err = q.await(ctx, d.Done, before(entries))
+	d.pending, err = q.await(ctx, d.Done, before(found))
 	return d, statusOf(err)
 }
 
@@ -169,8 +172,8 @@ func parseSelection(s *energyv1.QuarantineSelection) (c chosen, err error) {
 }
 
 // missing returns the keys that no entry has.
-func (c *chosen) missing(entries []goldstore.QuarantineEntry) (missing []goldstore.QuarantineKey) {
-	there := before(entries)
+func (c *chosen) missing(found entries) (missing []goldstore.QuarantineKey) {
+	there := before(found)
 	for _, key := range c.keys {
 		if _, ok := there[key]; !ok {
 			missing = append(missing, key)
@@ -180,28 +183,28 @@ func (c *chosen) missing(entries []goldstore.QuarantineEntry) (missing []goldsto
 }
 
 // before returns the states that entries had.
-func before(entries []goldstore.QuarantineEntry) map[goldstore.QuarantineKey]goldstore.QuarantineState {
-	states := make(map[goldstore.QuarantineKey]goldstore.QuarantineState, len(entries))
-	for i := range entries {
-		states[entries[i].Key()] = entries[i].State
+func before(found entries) map[goldstore.QuarantineKey]goldstore.QuarantineState {
+	states := make(map[goldstore.QuarantineKey]goldstore.QuarantineState, len(found))
+	for i := range found {
+		states[found[i].Key()] = found[i].State
 	}
 	return states
 }
 
 // entries reads the entries that are chosen, a bounded number.
-func (q *Quarantine) entries(ctx context.Context, c chosen) (entries []goldstore.QuarantineEntry, err error) {
+func (q *Quarantine) entries(ctx context.Context, c chosen) (found entries, err error) {
 	err = q.server.store.Read(ctx, func(tx *goldstore.ReadTx) error {
 		if c.keys != nil {
-			entries, err = tx.QuarantineEntries(ctx, c.keys, false)
+			found, err = tx.QuarantineEntries(ctx, c.keys, false)
 			return err
 		}
 		page := goldstore.QuarantinePage{After: c.after, Limit: maxDecided}
 		return tx.Quarantine(ctx, c.filter, page, func(e *goldstore.QuarantineEntry) error {
-			entries = append(entries, *e)
+			found = append(found, *e)
 			return nil
 		})
 	})
-	return entries, err
+	return found, err
 }
 
 // await waits, for a bounded time, until the states of entries have changed. It
@@ -219,7 +222,7 @@ func (q *Quarantine) await(
 		if err := backoff.Wait(ctx); err != nil {
 			return pending, nil //nolint:nilerr // what was decided is stored: the answer says that it does not show yet
 		}
-		var now []goldstore.QuarantineEntry
+		var now entries
 		err := q.server.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
 			now, err = tx.QuarantineEntries(ctx, keys, false)
 			return err

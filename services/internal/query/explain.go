@@ -217,7 +217,9 @@ type telling struct {
 }
 
 // releases returns who released the versions that rest on a waiver.
-func (s *Server) releases(ctx context.Context, versions []gold.Version) (by map[reading.Stamp]reading.Decision, err error) {
+func (s *Server) releases(
+	ctx context.Context, versions []gold.Version,
+) (by map[reading.Stamp]reading.Decision, err error) {
 	var stamps []reading.Stamp
 	for i := range versions {
 		if versions[i].Waived {

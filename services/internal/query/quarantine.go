@@ -142,7 +142,8 @@ func (q *Quarantine) CountQuarantine(
 	if err != nil {
 		return nil, err
 	}
-	groups, err := bounded(ctx, q.server.timeout, func(ctx context.Context) (groups []goldstore.QuarantineGroup, err error) {
+	type counts = []goldstore.QuarantineGroup
+	groups, err := bounded(ctx, q.server.timeout, func(ctx context.Context) (groups counts, err error) {
 		err = q.server.store.Read(ctx, func(tx *goldstore.ReadTx) error {
 			groups, err = tx.QuarantineGroups(ctx, filter)
 			return err
@@ -213,7 +214,8 @@ func quarantineFilter(path string, f *energyv1.QuarantineFilter) (out goldstore.
 			return out, invalid(field(path+".rules", i), "%q is no rule", rule)
 		}
 	}
-	if out.ReceivedFrom, out.ReceivedTo, err = halfOpen(path+".received_", f.GetReceivedStart(), f.GetReceivedEnd()); err != nil {
+	out.ReceivedFrom, out.ReceivedTo, err = halfOpen(path+".received_", f.GetReceivedStart(), f.GetReceivedEnd())
+	if err != nil {
 		return out, err
 	}
 	out.From, out.To, err = halfOpen(path+".", f.GetStart(), f.GetEnd())
