@@ -64,19 +64,18 @@ func request_QuarantineService_ListQuarantine_0(ctx context.Context, marshaler r
 	return stream, metadata, nil
 }
 
+var filter_QuarantineService_GetQuarantineEntry_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
+
 func request_QuarantineService_GetQuarantineEntry_0(ctx context.Context, marshaler runtime.Marshaler, client extEnergyv1.QuarantineServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
 		protoReq extEnergyv1.GetQuarantineEntryRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
-	val, ok := pathParams["key"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "key")
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
-	protoReq.Key, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "key", err)
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_QuarantineService_GetQuarantineEntry_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	if req.Body != nil {
 		_, _ = io.Copy(io.Discard, req.Body)
@@ -89,15 +88,12 @@ func local_request_QuarantineService_GetQuarantineEntry_0(ctx context.Context, m
 	var (
 		protoReq extEnergyv1.GetQuarantineEntryRequest
 		metadata runtime.ServerMetadata
-		err      error
 	)
-	val, ok := pathParams["key"]
-	if !ok {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "missing parameter %s", "key")
+	if err := req.ParseForm(); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
-	protoReq.Key, err = runtime.String(val)
-	if err != nil {
-		return nil, metadata, status.Errorf(codes.InvalidArgument, "type mismatch, parameter: %s, error: %v", "key", err)
+	if err := runtime.PopulateQueryParameters(&protoReq, req.Form, filter_QuarantineService_GetQuarantineEntry_0); err != nil {
+		return nil, metadata, status.Errorf(codes.InvalidArgument, "%v", err)
 	}
 	msg, err := server.GetQuarantineEntry(ctx, &protoReq)
 	return msg, metadata, err
@@ -237,7 +233,7 @@ func RegisterQuarantineServiceHandlerServer(ctx context.Context, mux *runtime.Se
 		var stream runtime.ServerTransportStream
 		ctx = grpc.NewContextWithServerTransportStream(ctx, &stream)
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/energy.v1.QuarantineService/GetQuarantineEntry", runtime.WithHTTPPathPattern("/v1/quarantine/{key}"))
+		annotatedContext, err := runtime.AnnotateIncomingContext(ctx, mux, req, "/energy.v1.QuarantineService/GetQuarantineEntry", runtime.WithHTTPPathPattern("/v1/quarantine:show"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -392,7 +388,7 @@ func RegisterQuarantineServiceHandlerClient(ctx context.Context, mux *runtime.Se
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
 		inboundMarshaler, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
-		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/energy.v1.QuarantineService/GetQuarantineEntry", runtime.WithHTTPPathPattern("/v1/quarantine/{key}"))
+		annotatedContext, err := runtime.AnnotateContext(ctx, mux, req, "/energy.v1.QuarantineService/GetQuarantineEntry", runtime.WithHTTPPathPattern("/v1/quarantine:show"))
 		if err != nil {
 			runtime.HTTPError(ctx, mux, outboundMarshaler, w, req, err)
 			return
@@ -478,7 +474,7 @@ func RegisterQuarantineServiceHandlerClient(ctx context.Context, mux *runtime.Se
 
 var (
 	pattern_QuarantineService_ListQuarantine_0     = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quarantine"}, ""))
-	pattern_QuarantineService_GetQuarantineEntry_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1, 1, 0, 4, 1, 5, 2}, []string{"v1", "quarantine", "key"}, ""))
+	pattern_QuarantineService_GetQuarantineEntry_0 = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quarantine"}, "show"))
 	pattern_QuarantineService_CountQuarantine_0    = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quarantine"}, "count"))
 	pattern_QuarantineService_ReleaseQuarantine_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quarantine"}, "release"))
 	pattern_QuarantineService_DiscardQuarantine_0  = runtime.MustPattern(runtime.NewPattern(1, []int{2, 0, 2, 1}, []string{"v1", "quarantine"}, "discard"))
