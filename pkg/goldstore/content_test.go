@@ -310,7 +310,7 @@ func naiveWinner(same []gold.Version) (best gold.Version, ok bool) {
 
 // bare is the content of a version.
 func bare(v gold.Version) gold.Version {
-	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp = 0, 0, false, false, reading.Stamp{}
+	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp, v.Released = 0, 0, false, false, reading.Stamp{}, 0
 	return v
 }
 
