@@ -171,11 +171,17 @@ func (p *Platform) Close() {
 // Conn returns the connection to the broker.
 func (p *Platform) Conn() *nats.Conn { return p.conn }
 
-// share runs work for each slot of a stage that this instance owns, and reports
-// what made it stop.
-func (p *Platform) share(ctx context.Context, stage string, slots int, work func(context.Context, int) error) error {
+// share runs work for each slot of a stage that this instance owns among those of its
+// group, and reports what made it stop.
+func (p *Platform) share(
+	ctx context.Context, group, stage string, slots int, work func(context.Context, int) error,
+) error {
+	lease := stage
+	if group != "" {
+		lease = group + "_" + stage
+	}
 	return broker.RunLeases(ctx, broker.LeaseConfig{
-		KV: p.leases, Stage: stage, Slots: slots, Instance: p.instance, Logger: p.log,
+		KV: p.leases, Stage: lease, Slots: slots, Instance: p.instance, Logger: p.log,
 	}, func(ctx context.Context, slot int) error {
 		name := fmt.Sprintf("%s.%d", stage, slot)
 		err := work(ctx, slot)

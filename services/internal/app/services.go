@@ -26,7 +26,7 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 			return fmt.Errorf("ENERGY_INGRESS_SHARD %d: there are %d ingress streams, counted from 0", shard, n)
 		}
 		deps := p.stageDeps(s)
-		return p.share(ctx, name, 1, func(ctx context.Context, _ int) error {
+		return p.share(ctx, s.LeaseGroup, name, 1, func(ctx context.Context, _ int) error {
 			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
 			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 			return stage.Run(ctx, deps, stage.Config{
@@ -44,7 +44,8 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := p.stageDeps(s)
-		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
+		partitions := p.topology.Partitions
+		return p.share(ctx, s.LeaseGroup, cleaner.Stage, partitions, func(ctx context.Context, partition int) error {
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
@@ -69,12 +70,11 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 		}
 		return lifecycle.All(ctx,
 			func(ctx context.Context) error {
-				return p.share(ctx, aggregator.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
-					return aggregator.Run(ctx, deps, partition)
-				})
+				return p.share(ctx, s.LeaseGroup, aggregator.Stage, deps.Partitions,
+					func(ctx context.Context, partition int) error { return aggregator.Run(ctx, deps, partition) })
 			},
 			func(ctx context.Context) error {
-				return p.share(ctx, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
+				return p.share(ctx, s.LeaseGroup, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
 					return aggregator.Project(ctx, deps)
 				})
 			},

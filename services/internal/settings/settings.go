@@ -41,6 +41,7 @@ type Stage struct {
 	Budget     int           `env:"ENERGY_BYTE_BUDGET" envDefault:"67108864" doc:"bytes of messages that the service holds at once"`
 	BatchBytes int           `env:"ENERGY_BATCH_BYTES" envDefault:"1048576" doc:"bytes of messages after which a batch is closed"`
 	Linger     time.Duration `env:"ENERGY_LINGER" envDefault:"20ms" doc:"how long a batch waits for more messages"`
+	LeaseGroup string        `env:"ENERGY_LEASE_GROUP" doc:"instances of one group share the partitions; those of another do the same work beside them, to the same result, as when a new build is tried. Letters, digits, - and _"`
 }
 
 // Gold bounds the work on the gold store.
@@ -197,6 +198,11 @@ func (s *Stage) validate() error {
 	if s.BatchBytes < leastBatch || s.BatchBytes > s.Budget {
 		faults = append(faults,
 			fmt.Errorf("ENERGY_BATCH_BYTES %d must be from %d to ENERGY_BYTE_BUDGET", s.BatchBytes, leastBatch))
+	}
+	if strings.ContainsFunc(s.LeaseGroup, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}) {
+		faults = append(faults, fmt.Errorf("ENERGY_LEASE_GROUP %q must have letters, digits, - and _ only", s.LeaseGroup))
 	}
 	if s.Linger < 0 || s.Linger > time.Minute {
 		faults = append(faults, fmt.Errorf("ENERGY_LINGER %s must be from 0s to 1m", s.Linger))
