@@ -142,7 +142,7 @@ func RunCleaner(ctx context.Context, s settings.Cleaner, log *slog.Logger) error
 func RunAggregator(ctx context.Context, s settings.Aggregator, log *slog.Logger) error {
 	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Name: "gold-aggregator"}
 	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
-		return []lifecycle.Run{p.Aggregator(s.Stage, s.Gold)}
+		return []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Janitor(s.History)}
 	})
 }
 
@@ -159,7 +159,7 @@ func RunQuery(ctx context.Context, s settings.Query, log *slog.Logger) error {
 func RunAll(ctx context.Context, s settings.All, log *slog.Logger, ready func(context.Context, *Platform) error) error {
 	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Answers: &s.Answers, Name: "energy"}
 	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
-		runs := []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Cleaner(s.Stage)}
+		runs := []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Cleaner(s.Stage), p.Janitor(s.History)}
 		for shard := range p.topology.IngressShards {
 			runs = append(runs, p.Ingest(s.Stage, shard))
 		}

@@ -3,12 +3,14 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/cleaner"
 	"github.com/energy-platform/energy/services/internal/ingest"
+	"github.com/energy-platform/energy/services/internal/janitor"
 	"github.com/energy-platform/energy/services/internal/query"
 	"github.com/energy-platform/energy/services/internal/settings"
 	"github.com/energy-platform/energy/services/internal/stage"
@@ -81,6 +83,28 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 		)
 	}
 }
+
+// Janitor keeps the streams from filling with history. One instance is active, of all
+// groups.
+func (p *Platform) Janitor(h settings.History) lifecycle.Run {
+	return func(ctx context.Context) error {
+		return p.share(ctx, "", janitor.Name, 1, func(ctx context.Context, _ int) error {
+			epochs, err := broker.OpenEpochs(ctx, p.js)
+			if err != nil {
+				return err
+			}
+			return janitor.Run(ctx, janitor.Deps{
+				JetStream: p.js, Positions: p.positions, Epochs: epochs, Store: p.store, Topology: p.topology,
+				Horizon: h.ReplayHorizon, Every: min(max(h.ReplayHorizon/10, time.Second), sweepEvery), Logger: p.log,
+				Report: p.health.Report, Note: p.health.Note, Forget: p.health.Forget,
+			})
+		})
+	}
+}
+
+// sweepEvery is at most between two rounds of the janitor: a stream must not become full
+// in between.
+const sweepEvery = 10 * time.Second
 
 // Query returns the implementation of the query API, whose watches end with ctx.
 func (p *Platform) Query(ctx context.Context) *query.Server {

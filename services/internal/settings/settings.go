@@ -50,6 +50,21 @@ type Gold struct {
 	ParentsQuiet time.Duration `env:"ENERGY_PARENTS_QUIET" envDefault:"10m" doc:"how long a UTC day must be over and without a change before its sums by hour and day are stored"`
 }
 
+// History is how much of what was read the streams keep.
+type History struct {
+	ReplayHorizon time.Duration `env:"ENERGY_REPLAY_HORIZON" envDefault:"168h" doc:"how long the streams keep what all services have read, for replay; less where a stream comes near its limit. What is unread is always kept"`
+}
+
+// leastHorizon leaves time for what looks back at messages that were just read.
+const leastHorizon = time.Second
+
+func (h *History) validate() error {
+	if h.ReplayHorizon < leastHorizon {
+		return fmt.Errorf("ENERGY_REPLAY_HORIZON %s must be at least %s", h.ReplayHorizon, leastHorizon)
+	}
+	return nil
+}
+
 // Ingest is the settings of ingest.
 type Ingest struct {
 	Common
@@ -76,6 +91,7 @@ type Aggregator struct {
 	Stage
 	Postgres
 	Gold
+	History
 	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8083" doc:"address of /health over HTTP"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9093" doc:"address of health over gRPC"`
 }
@@ -103,6 +119,7 @@ type All struct {
 	Stage
 	Postgres
 	Gold
+	History
 	Answers
 	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the page, REST under /v1/, /openapi.json and /health"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
@@ -125,13 +142,13 @@ func (s *Cleaner) Validate() error {
 // Validate reports what is out of bounds.
 func (s *Aggregator) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Gold.validate(),
-		s.listen(s.HTTPListen, s.GRPCListen))
+		s.History.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *All) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Answers.validate(),
-		s.Gold.validate(), s.listen(s.HTTPListen, s.GRPCListen))
+		s.Gold.validate(), s.History.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
