@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/energy-platform/energy/pkg/broker"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
@@ -87,7 +88,7 @@ func (d *deployment) service(set, kind string) (*service, error) {
 			return nil, err
 		}
 		s.environment = append(s.environment, "DATABASE_URL="+url,
-			"ENERGY_PARENTS_QUIET=2s", "ENERGY_STATEMENT_TIMEOUT=20s")
+			"ENERGY_PARENTS_QUIET=2s", "ENERGY_STATEMENT_TIMEOUT=20s", "ENERGY_REPLAY_HORIZON=2s")
 	}
 	return s, nil
 }
@@ -101,6 +102,27 @@ func (d *deployment) migrate(ctx context.Context) error {
 		return fmt.Errorf("energy migrate: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// hold keeps the janitor from READINGS, which is asked in the end: a reader of that
+// name has read nothing.
+func (d *deployment) hold(ctx context.Context) error {
+	conn, js, err := d.server.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	positions, err := broker.OpenPositions(ctx, js)
+	if err != nil {
+		return err
+	}
+	readings, err := broker.Stream(ctx, js, broker.StreamReadings)
+	if err != nil {
+		return err
+	}
+	at := broker.Position{Stream: broker.StreamReadings, Created: readings.Created}
+	_, err = positions.Store(ctx, "chaos", at, 0)
+	return err
 }
 
 func (s *set) start() error {

@@ -85,6 +85,9 @@ func openWorld(ctx context.Context, c Config, r *Report) (w *world, err error) {
 	if err = w.deployment.migrate(ctx); err != nil {
 		return nil, err
 	}
+	if err = w.deployment.hold(ctx); err != nil {
+		return nil, err
+	}
 	return w, w.prepare()
 }
 
