@@ -16,6 +16,9 @@ type ReadMark struct {
 	Subject string // that it reads; empty: all
 	// Sequence is up to where it has read. A reader that has not begun is at 0.
 	Sequence uint64
+	// Received, if set, is when the broker stored the message at Sequence; see
+	// [Position].
+	Received time.Time
 	// Until, if not 0, is the last sequence that it will read.
 	Until uint64
 }
@@ -38,6 +41,8 @@ type Swept struct {
 	// reader; 0 and "" when all is read.
 	Unread uint64
 	Holder string
+
+	connection uint64 // over which all was asked
 }
 
 // Fill is the share of its limit that the stream takes, 0 when it has none.
@@ -53,9 +58,10 @@ func (s *StreamStatus) Fill() float64 {
 // message: the stream's end is what positions are checked against. It needs the
 // permission to publish on $JS.API.STREAM.PURGE.<stream>.
 //
-// Marks must have been read before the call. A reader whose position goes back
-// afterwards finds the stream beginning where it begins now. A stream without readers
-// is left alone.
+// Marks must have been read before the call. One that does not fit the stream, since
+// that lost its tail and grew again, is that of a reader that has read nothing: it will
+// notice, and go back. A reader whose position goes back afterwards finds the stream
+// beginning where it begins now. A stream without readers is left alone.
 func Sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep) (Swept, error) {
 	s, err := sweep(ctx, js, stream, marks, keep)
 	if err != nil {
@@ -65,12 +71,16 @@ func Sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []R
 }
 
 func sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep) (s Swept, err error) {
+	s.connection = js.Conn().Stats().Reconnects
 	// First: what comes in later is kept, whoever reads it.
 	if s.StreamStatus, err = Stream(ctx, js, stream); err != nil || s.Messages == 0 || len(marks) == 0 {
 		return s, err
 	}
 	free := s.LastSequence // what lies before may go
 	for _, m := range marks {
+		if m.Sequence, err = s.verified(ctx, js, m); err != nil {
+			return s, err
+		}
 		unread, err := Pending(ctx, js, stream, m.Subject, m.Sequence)
 		if err != nil {
 			return s, err
@@ -105,6 +115,26 @@ func sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []R
 	return s, nil
 }
 
+// verified is up to where a reader has read the stream as it is; 0 when it has read
+// another that this one once was.
+func (s *Swept) verified(ctx context.Context, js jetstream.JetStream, m ReadMark) (uint64, error) {
+	if m.Sequence > s.LastSequence {
+		return 0, nil
+	}
+	if m.Sequence == 0 || m.Received.IsZero() {
+		return m.Sequence, nil
+	}
+	at, err := storedMessage(ctx, js, s.Name, m.Sequence)
+	if err != nil || at != nil && !at.received.Equal(m.Received) {
+		return 0, err
+	}
+	return m.Sequence, nil
+}
+
+// errOtherConnection says that the broker may be another than the one that was asked,
+// restored from a copy.
+var errOtherConnection = errors.New("the connection was lost meanwhile")
+
 // purge removes what lies before a sequence.
 func (s *Swept) purge(ctx context.Context, js jetstream.JetStream, before uint64) error {
 	if before <= s.FirstSequence {
@@ -113,6 +143,9 @@ func (s *Swept) purge(ctx context.Context, js jetstream.JetStream, before uint64
 	stream, err := js.Stream(ctx, s.Name)
 	if err != nil {
 		return err
+	}
+	if js.Conn().Stats().Reconnects != s.connection {
+		return errOtherConnection
 	}
 	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
 		return fmt.Errorf("remove what lies before %d: %w", before, err)

@@ -62,6 +62,29 @@ func TestSweep(t *testing.T) {
 		}
 	})
 
+	// The stream lost its tail and has grown again: what has the sequences that were
+	// read was not.
+	t.Run("BelievesNoPositionOfATailThatIsLost", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		fillBronze(t, js, 10, 100)
+		for name, m := range map[string]broker.ReadMark{
+			"another message": {Sequence: 9, Received: time.Unix(1, 0)}, "no message yet": {Sequence: 11},
+		} {
+			m.Reader = name
+			if s := sweep(t, js, broker.Keep{}, m); s.Messages != 10 || s.Unread != 1 || s.Holder != name {
+				t.Errorf("%s: %+v", name, s)
+			}
+		}
+		ninth, err := broker.Get(testContext(t), js, broker.StreamBronze, 9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s := sweep(t, js, broker.Keep{}, broker.ReadMark{Sequence: 9, Received: ninth.Received}); s.FirstSequence != 10 {
+			t.Errorf("of the stream as it is: %+v", s)
+		}
+	})
+
 	t.Run("KeepsWhatIsYoung", func(t *testing.T) {
 		t.Parallel()
 		js, _ := provisioned(t)

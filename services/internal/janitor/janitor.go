@@ -189,7 +189,7 @@ func (j *janitor) stored(ctx context.Context, r *readers) error {
 	add := func(reader, stream, subject string) {
 		m := broker.ReadMark{Reader: reader, Subject: subject}
 		if p := at[reader]; p.ReadsFrom(stream, r.created[stream]) {
-			m.Sequence = p.Sequence
+			m.Sequence, m.Received = p.Sequence, p.Received
 		}
 		r.marks[stream] = append(r.marks[stream], m)
 	}

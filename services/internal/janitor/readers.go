@@ -26,7 +26,7 @@ func (r *readers) add(stream string, m broker.ReadMark) { r.marks[stream] = appe
 func (r *readers) read(key, stream, subject string, until uint64) {
 	m := broker.ReadMark{Reader: key, Subject: subject, Until: until}
 	if p := r.kept[key]; p.Stream == stream && p.Created.Equal(r.created[stream]) {
-		m.Sequence = p.Sequence
+		m.Sequence, m.Received = p.Sequence, p.Received
 	}
 	delete(r.kept, key)
 	r.add(stream, m)
@@ -47,7 +47,7 @@ func (r *readers) stages(shards int) {
 func (r *readers) others() {
 	for key, p := range r.kept {
 		if !strings.HasPrefix(key, stage.RejudgeKeys) && p.Created.Equal(r.created[p.Stream]) {
-			r.add(p.Stream, broker.ReadMark{Reader: key, Sequence: p.Sequence})
+			r.add(p.Stream, broker.ReadMark{Reader: key, Sequence: p.Sequence, Received: p.Received})
 		}
 	}
 }
