@@ -70,7 +70,9 @@ func Sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []R
 	return s, nil
 }
 
-func sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep) (s Swept, err error) {
+func sweep(
+	ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep,
+) (s Swept, err error) {
 	s.connection = js.Conn().Stats().Reconnects
 	// First: what comes in later is kept, whoever reads it.
 	if s.StreamStatus, err = Stream(ctx, js, stream); err != nil || s.Messages == 0 || len(marks) == 0 {

@@ -165,8 +165,9 @@ func TestAFullReadingsRefusesUntilThereIsRoom(t *testing.T) {
 	if err := a.Conn().FlushTimeout(patience); err != nil {
 		t.Error(err)
 	}
-	if now := a.stream(t, broker.StreamReadings, func(broker.StreamStatus) bool { return true }); now.LastSequence != before.LastSequence {
-		t.Errorf("a full stream has taken in %d messages", now.LastSequence-before.LastSequence)
+	after := a.stream(t, broker.StreamReadings, func(broker.StreamStatus) bool { return true })
+	if after.LastSequence != before.LastSequence {
+		t.Errorf("a full stream has taken in %d messages", after.LastSequence-before.LastSequence)
 	}
 
 	a.run(t, a.Janitor(a.settings.History))

@@ -40,7 +40,8 @@ func newServer(c *Config, dir, address string) (*server, error) {
 	// What is lost when a process dies does not depend on the interval: the default is
 	// the longest, and so the hardest.
 	config := fmt.Sprintf(
-		"server_name: chaos\nhost: %s\nport: %s\nmax_payload: 8388608\njetstream { store_dir: %q\n%s }\n", host, port, s.store, sync)
+		"server_name: chaos\nhost: %s\nport: %s\nmax_payload: 8388608\njetstream { store_dir: %q\n%s }\n",
+		host, port, s.store, sync)
 	path := filepath.Join(dir, "nats.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err

@@ -46,6 +46,10 @@ type Config struct {
 	Others int
 	// OlderTails is how often the broker is restored to an older state.
 	OlderTails int
+	// Outage, if not 0, is how long Postgres is stopped under load.
+	Outage time.Duration
+	// Rate is how many readings are published a second at most; 0: as many as can be.
+	Rate int
 	// BothOwn runs two sets of services that all own all partitions, all the time.
 	BothOwn bool
 	// SyncAlways makes the broker sync every message before it acknowledges it.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/energy-platform/energy/services/internal/chaos"
 )
@@ -50,6 +51,8 @@ func seed(t *testing.T) uint64 {
 // run runs the platform under fire and reports what happened.
 func run(t *testing.T, change func(*chaos.Config)) *chaos.Report {
 	t.Helper()
+	turns <- struct{}{}
+	defer func() { <-turns }()
 	dir, err := scratch()
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +61,7 @@ func run(t *testing.T, change func(*chaos.Config)) *chaos.Report {
 	if err := build(t, binaries); err != nil {
 		t.Fatal(err)
 	}
-	dir, err = os.MkdirTemp(dir, "run-")
+	dir, err = os.MkdirTemp(dir, "run-") //nolint:usetesting // t.TempDir is closed to the user postgres
 	if err == nil {
 		err = os.Chmod(dir, 0o755)
 	}
@@ -78,6 +81,9 @@ func run(t *testing.T, change func(*chaos.Config)) *chaos.Report {
 	}
 	return report
 }
+
+// turns lets two runs go on at once: each is a dozen processes.
+var turns = make(chan struct{}, 2)
 
 var built struct {
 	once sync.Once
@@ -104,17 +110,30 @@ func TestUnderFire(t *testing.T) {
 	}
 }
 
-// TestTwoOwners has two full sets of services own all partitions for the whole run.
+// TestTwoOwners has two full sets of services own all partitions for the whole run, with
+// a broker that syncs each message before it acknowledges it.
 func TestTwoOwners(t *testing.T) {
 	t.Parallel()
-	run(t, func(c *chaos.Config) { c.Readings, c.Kills, c.BothOwn = 40_000, 4, true })
+	run(t, func(c *chaos.Config) { c.Readings, c.Kills, c.BothOwn, c.SyncAlways = 30_000, 4, true, true })
 }
 
 // TestOlderTail restores the broker to an older state, twice, while services are at work.
 func TestOlderTail(t *testing.T) {
 	t.Parallel()
-	r := run(t, func(c *chaos.Config) { c.Readings, c.Kills, c.OlderTails = 40_000, 4, 2 })
+	r := run(t, func(c *chaos.Config) { c.Readings, c.Kills, c.OlderTails = 30_000, 4, 2 })
 	if r.Lost == 0 {
 		t.Error("nothing was lost with the older tail")
+	}
+}
+
+// TestPostgresAway stops Postgres for some seconds under load: readers are told, health
+// says why, producers go on, everything catches up, and memory stays within its limit.
+func TestPostgresAway(t *testing.T) {
+	t.Parallel()
+	r := run(t, func(c *chaos.Config) {
+		c.Readings, c.Outage, c.Rate, c.MemoryLimit = 30_000, 3*time.Second, 5000, 300<<20
+	})
+	if r.Done[chaos.Outage] != 1 {
+		t.Error("Postgres was not away")
 	}
 }

@@ -31,7 +31,7 @@ func (d *disk) fill() error {
 	if err := syscall.Statfs(d.dir, &fs); err != nil {
 		return err
 	}
-	used := int64(fs.Blocks-fs.Bfree) * int64(fs.Bsize)
+	used := int64(fs.Blocks-fs.Bfree) * fs.Bsize
 	return d.resize(used + slack)
 }
 

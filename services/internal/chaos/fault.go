@@ -31,6 +31,7 @@ const (
 	FullStream                   // READINGS takes nothing more for a while
 	FullDisk                     // Postgres can write nothing for a while
 	OlderTail                    // the broker is restored to an older state
+	Outage                       // Postgres is away under load, and everybody is told
 	faultCount
 )
 
@@ -38,6 +39,7 @@ var faultNames = [faultCount]string{
 	"SIGKILL of a service", "SIGKILL of the broker", "SIGKILL of Postgres", "SIGSTOP of a service",
 	"connections cut", "connections delayed", "broker restarted", "Postgres restarted", "second set of services",
 	"flood of duplicates", "hostile payloads", "READINGS full", "disk of Postgres full", "broker of an older tail",
+	"Postgres away under load",
 }
 
 // String names the fault.
@@ -65,6 +67,9 @@ func (c *Config) plan() (faults []Fault) {
 		add(f, c.Others)
 	}
 	add(OlderTail, c.OlderTails)
+	if c.Outage > 0 {
+		add(Outage, 1)
+	}
 	dice(c.Seed, 2).Shuffle(len(faults), func(i, j int) { faults[i], faults[j] = faults[j], faults[i] })
 	return faults
 }
@@ -81,7 +86,7 @@ func (w *world) strike(ctx context.Context, f Fault, d *rand.Rand) error {
 		w.brokerTurn.Lock()
 		defer w.brokerTurn.Unlock()
 		return w.strikeBroker(ctx, f, d)
-	case KillPostgres, RestartPostgres, FullDisk:
+	case KillPostgres, RestartPostgres, FullDisk, Outage:
 		w.postgresTurn.Lock()
 		defer w.postgresTurn.Unlock()
 		return w.strikePostgres(ctx, f, d)
@@ -177,6 +182,8 @@ func (w *world) strikePostgres(ctx context.Context, f Fault, d *rand.Rand) error
 		if err := w.postgres.stop(ctx); err != nil {
 			return err
 		}
+	case Outage:
+		return w.outage(ctx)
 	default:
 		if err := w.postgres.disk.fill(); err != nil {
 			return err

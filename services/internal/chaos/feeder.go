@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/sync/errgroup"
@@ -31,6 +32,7 @@ type feeder struct {
 	server *server
 	dice   *rand.Rand // the sending goroutine's own
 	keep   bool       // what is acknowledged, for when it is lost
+	rate   int        // deliveries a second at most; 0: any
 
 	total   int          // deliveries
 	sent    atomic.Int64 // of them
@@ -60,7 +62,7 @@ type letter struct {
 func newFeeder(s *server, f *fleet.Fleet, c *Config) *feeder {
 	totals := f.Totals()
 	return &feeder{
-		server: s, dice: dice(c.Seed, 1), keep: c.OlderTails > 0, total: int(totals.Deliveries),
+		server: s, dice: dice(c.Seed, 1), keep: c.OlderTails > 0, rate: c.Rate, total: int(totals.Deliveries),
 		acked: make(map[uint64]uint32), gate: newGate(),
 	}
 }
@@ -74,8 +76,9 @@ func (f *feeder) run(ctx context.Context, from *fleet.Fleet) error {
 	defer conn.Close()
 	send, ctx := errgroup.WithContext(ctx)
 	send.SetLimit(inFlight)
+	began := time.Now()
 	for m := range f.shuffled(from) {
-		if f.gate.wait(ctx, float64(f.sent.Load())/float64(f.total)) != nil {
+		if f.gate.wait(ctx, float64(f.sent.Load())/float64(f.total)) != nil || f.pace(ctx, began) != nil {
 			break
 		}
 		f.sent.Add(int64(m.Deliveries))
@@ -88,6 +91,15 @@ func (f *feeder) run(ctx context.Context, from *fleet.Fleet) error {
 	err = send.Wait()
 	f.over.Store(err == nil)
 	return err
+}
+
+// pace waits until the next message is due.
+func (f *feeder) pace(ctx context.Context, began time.Time) error {
+	if f.rate == 0 {
+		return nil
+	}
+	due := began.Add(time.Duration(float64(f.sent.Load()) / float64(f.rate) * float64(time.Second)))
+	return pause(ctx, time.Until(due))
 }
 
 // finish publishes again what is still to be.
@@ -197,6 +209,13 @@ func (f *feeder) note(one letter) {
 	}
 	f.recent[f.next] = one
 	f.next = (f.next + 1) % remembered
+}
+
+// acknowledged is how many messages were.
+func (f *feeder) acknowledged() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.count
 }
 
 // mark begins anew to keep what is acknowledged. The caller holds turn.

@@ -25,6 +25,7 @@ type service struct {
 	turn  sync.Mutex // one fault at a time
 	nats  *line
 	store *line // nil: it does not use Postgres
+	http  string
 	grpc  string
 }
 
@@ -65,8 +66,8 @@ func (d *deployment) newSet(name string, services []string, environment ...strin
 func (d *deployment) service(set, kind string) (*service, error) {
 	s := &service{}
 	name := set + "-" + kind
-	http, err := d.ports.free()
-	if err != nil {
+	var err error
+	if s.http, err = d.ports.free(); err != nil {
 		return nil, err
 	}
 	if s.grpc, err = d.ports.free(); err != nil {
@@ -79,7 +80,7 @@ func (d *deployment) service(set, kind string) (*service, error) {
 		name: name, path: filepath.Join(d.binaries, kind), log: filepath.Join(d.dir, name+".log"),
 		environment: []string{
 			"ENERGY_INSTANCE=" + name, "ENERGY_NATS_URL=nats://" + s.nats.address(),
-			"ENERGY_HTTP_LISTEN=" + http, "ENERGY_GRPC_LISTEN=" + s.grpc,
+			"ENERGY_HTTP_LISTEN=" + s.http, "ENERGY_GRPC_LISTEN=" + s.grpc,
 		},
 	}
 	if kind == "gold-aggregator" || kind == "query" {

@@ -88,7 +88,8 @@ func openWorld(ctx context.Context, c Config, r *Report) (w *world, err error) {
 	if err = w.deployment.hold(ctx); err != nil {
 		return nil, err
 	}
-	return w, w.prepare()
+	err = w.prepare()
+	return w, err
 }
 
 // prepare makes the sets of services.
@@ -213,7 +214,7 @@ func caughtUp(ctx context.Context, s *set) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close() //nolint:errcheck // all was read
+	defer conn.Close()
 	var status *energyv1.GetPipelineStatusResponse
 	return until(ctx, func() error {
 		limited, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -163,7 +163,9 @@ func (j *janitor) marks(ctx context.Context) (map[string][]broker.ReadMark, erro
 		}
 		created[name] = s.Created
 	}
-	r := readers{kept: kept, created: created, partitions: j.Topology.Partitions, marks: make(map[string][]broker.ReadMark)}
+	r := readers{
+		kept: kept, created: created, partitions: j.Topology.Partitions, marks: make(map[string][]broker.ReadMark),
+	}
 	r.stages(j.Topology.IngressShards)
 	if err := j.rejudged(ctx, &r); err != nil {
 		return nil, err
