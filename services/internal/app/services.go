@@ -30,13 +30,17 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 		deps := p.stageDeps(s)
 		return p.share(ctx, s.LeaseGroup, name, 1, func(ctx context.Context, _ int) error {
 			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
-			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
+			decode := func() func(context.Context, []broker.Message) (stage.Output, error) {
+				decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
+				return func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) }
+			}
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(ingest.Stage, shard),
 				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard),
 				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
-				Process: func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) },
+				Process: decode(),
+				Poison:  &stage.Poison{Renew: decode, Refuse: ingest.NewDecoder(uint32(shard), 0).Refuse},
 			})
 		})
 	}
@@ -48,12 +52,16 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 		deps := p.stageDeps(s)
 		partitions := p.topology.Partitions
 		return p.share(ctx, s.LeaseGroup, cleaner.Stage, partitions, func(ctx context.Context, partition int) error {
+			clean := func() func(context.Context, []broker.Message) (stage.Output, error) {
+				return cleaner.New(partition, p.epochs).Clean
+			}
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    query.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
-				Process: cleaner.New(partition, p.epochs).Clean,
+				Process: clean(),
+				Poison:  &stage.Poison{Renew: clean, Refuse: cleaner.Refuse},
 			})
 		})
 	}
