@@ -93,7 +93,7 @@ func swept(s broker.StreamStatus) bool { return s.LastSequence > 0 && s.Messages
 
 // TestSilverUnreadBeyondTheHorizonLosesNothing leaves SILVER unread for much longer than
 // what was read is kept: READINGS and BRONZE are removed meanwhile, SILVER is not, and
-// gold, when it comes, has everything (invariant 18).
+// gold, when it comes, has everything (invariant 19).
 func TestSilverUnreadBeyondTheHorizonLosesNothing(t *testing.T) {
 	t.Parallel()
 	const horizon = time.Second

@@ -9,6 +9,7 @@ import (
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/decide"
 	"github.com/energy-platform/energy/services/internal/ingest"
 	"github.com/energy-platform/energy/services/internal/janitor"
 	"github.com/energy-platform/energy/services/internal/query"
@@ -120,6 +121,16 @@ func (p *Platform) Query(ctx context.Context) *query.Server {
 		JetStream: p.js, Positions: p.positions,
 		Partitions: p.topology.Partitions, Shards: p.topology.IngressShards,
 	}, p.answers.QueryTimeout)
+}
+
+// decide returns what decisions on the quarantine are made with.
+func (p *Platform) decide() decide.Deps {
+	return decide.Deps{
+		JetStream: p.js, Publisher: p.publisher, Epochs: p.epochs.All, Partitions: p.topology.Partitions,
+		Decode: func(stream uint32, m broker.Message) (stage.Output, error) {
+			return ingest.NewDecoder(stream, p.topology.Partitions).Decode([]broker.Message{m})
+		},
+	}
 }
 
 func (p *Platform) stageDeps(s settings.Stage) stage.Deps {

@@ -91,7 +91,7 @@ func (a *accounting) reading(r reading.Reading, stamp reading.Stamp) {
 		b = a.judge.Bench(names.EntityID, names.Metric, names.Unit)
 		a.benches[names] = b
 	}
-	if j := b.Judge(r, stamp, 0); j.Accepted() {
+	if j := b.Judge(r, stamp, nil); j.Accepted() {
 		c := &j.Reading
 		key := contentKey{
 			j.Series(), c.Time, math.Float64bits(c.Value), c.Revision, c.Length, c.Quality, c.Exchange,

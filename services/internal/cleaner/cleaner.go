@@ -92,9 +92,15 @@ func (c *Cleaner) message(ctx context.Context, m *broker.Message) error {
 	}
 	for row := range batch.Rows() {
 		c.out.counts.In++
+		if batch.Again() {
+			c.out.counts.Again++
+		}
 		judgement := benches[row.Series].Judge(row.Reading, row.Stamp, row.Waived)
 		if judgement.Accepted() {
 			c.out.pass(&judgement)
+			if batch.Again() {
+				c.out.resolve(&judgement, row.Waived)
+			}
 		} else {
 			c.out.refuseJudged(&judgement)
 		}

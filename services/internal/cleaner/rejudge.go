@@ -33,8 +33,9 @@ func NewRejudger(partition int, epochs catalog.Epochs, selected func(metric stri
 
 // Rejudge returns the silver and quarantine messages of a batch of bronze: for
 // each selected reading its judgements under all epochs and, where the newest
-// refuses it, the refusal. Out counts judgements, In readings. What cannot be
-// decoded is left to the cleaner.
+// refuses it, the refusal; where that accepts what an earlier one refused, that it
+// does. Out counts judgements, In readings. What cannot be decoded is left to the
+// cleaner.
 func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.Output, error) {
 	for i := range messages {
 		batch, err := wire.DecodeBronze(messages[i].Data)
@@ -49,22 +50,30 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 		}
 		for row := range batch.Rows() {
 			if h := hearings[row.Series]; h != nil {
-				r.row(h, &row)
+				r.row(h, &row, batch.Again())
 			}
 		}
 	}
 	return r.out.take()
 }
 
-func (r *Rejudger) row(h *silver.Hearing, row *wire.BronzeRow) {
+// row judges a reading again. Again says that it was in quarantine, whether or not
+// an epoch refuses it.
+func (r *Rejudger) row(h *silver.Hearing, row *wire.BronzeRow, again bool) {
 	r.out.counts.In++
-	var newest silver.Judgement
-	r.all, newest = h.Judge(r.all[:0], row.Reading, row.Stamp, row.Waived)
+	var (
+		newest  silver.Judgement
+		refused bool
+	)
+	r.all, newest, refused = h.Judge(r.all[:0], row.Reading, row.Stamp, row.Waived)
 	for i := range r.all {
 		r.out.pass(&r.all[i])
 	}
-	if !newest.Accepted() {
+	switch {
+	case !newest.Accepted():
 		r.out.refuseJudged(&newest)
+	case refused || again:
+		r.out.resolve(&newest, row.Waived)
 	}
 }
 

@@ -81,7 +81,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 	out := &energyv1.GetPipelineStatusResponse{
 		Stages: []*energyv1.StageStatus{ingest, silver, gold, projected}, Quarantine: quarantine, CaughtUp: true,
 	}
-	conserve(out, rejudged(kept), ingest, silver, gold)
+	conserve(out, map[string]uint64{"silver": p.again(kept), "gold": rejudged(kept)}, ingest, silver, gold)
 	return out, p.streams(ctx, out)
 }
 
@@ -131,8 +131,18 @@ func rejudged(kept map[string]broker.Position) (sent uint64) {
 	return sent
 }
 
-// conserve compares what each stage passed on with what the next took in.
-func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages ...*energyv1.StageStatus) {
+// again returns how many readings came back from quarantine, which silver took in
+// besides what ingest passed on.
+func (p Pipeline) again(kept map[string]broker.Position) (n uint64) {
+	for partition := range p.Partitions {
+		n += kept[PositionKey("silver", partition)].Counts.Again
+	}
+	return n
+}
+
+// conserve compares what each stage passed on, and what else is known to have come
+// besides by stages, with what the next took in.
+func conserve(out *energyv1.GetPipelineStatusResponse, besides map[string]uint64, stages ...*energyv1.StageStatus) {
 	for i, stage := range out.GetStages() {
 		if stage.GetPendingMessages() > 0 {
 			out.CaughtUp = false
@@ -140,10 +150,7 @@ func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages .
 		if i == 0 || i >= len(stages) || stage.GetPendingMessages() > 0 {
 			continue
 		}
-		passed, taken := stages[i-1].GetReadingsOut(), stage.GetReadingsIn()
-		if stage.GetStage() == "gold" {
-			passed += rejudged
-		}
+		passed, taken := stages[i-1].GetReadingsOut()+besides[stage.GetStage()], stage.GetReadingsIn()
 		if taken < passed {
 			out.Missing += passed - taken
 		} else {
@@ -163,7 +170,9 @@ func (s *Server) stored(ctx context.Context) (map[string]broker.Position, []*ene
 		}
 		for _, p := range all {
 			positions[PositionKey(p.Stage, int(p.Partition))] = broker.Position{
-				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts(p.Counts),
+				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts{
+					In: p.Counts.In, Out: p.Counts.Out, Quarantined: p.Counts.Quarantined,
+				},
 			}
 		}
 		counts, err := tx.QuarantineCounts(ctx)

@@ -217,6 +217,7 @@ func (s *runner) move(ctx context.Context, last *broker.Message, counts broker.C
 	next.Counts.In += counts.In
 	next.Counts.Out += counts.Out
 	next.Counts.Quarantined += counts.Quarantined
+	next.Counts.Again += counts.Again
 	return s.retry(ctx, "store position", func() error {
 		revision, err := s.Positions.Store(ctx, s.Key, next, s.revision)
 		if err == nil {
