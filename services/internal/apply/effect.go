@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
@@ -33,13 +32,14 @@ var changeNames = [...]string{"", "refused", "admitted", "altered"}
 // String returns the change's name.
 func (c Change) String() string { return changeNames[c] }
 
-// Window is a base row that changes: the statistics of its own readings.
+// Window is a base window whose answer changes, with what pairs of readings add over
+// its edges and what readings that cover spans reach into it.
 type Window struct {
 	gold.Key
 	Before, After gold.Partial
 }
 
-// Totals adds up statistics of rows.
+// Totals adds up what answers say.
 type Totals struct {
 	Readings             uint64
 	Sum, Energy, Advance float64
@@ -52,7 +52,7 @@ func (t *Totals) add(p *gold.Partial) {
 	t.Advance += p.Advance
 }
 
-// Windows is the rows of a metric that change.
+// Windows is the base windows of a metric whose answers change.
 type Windows struct {
 	Metric        string
 	Changed       uint64 // all that do,
@@ -65,7 +65,7 @@ type Windows struct {
 type Effect struct {
 	verdicts map[Verdict]uint64
 	windows  map[string]*Windows
-	// Each, if not nil, is told every row that changes.
+	// Each, if not nil, is told every window that changes.
 	each func(Window) error
 }
 
@@ -110,22 +110,18 @@ func (e *Effect) judged(metric string, before, after *silver.Judgement) {
 	e.verdicts[v]++
 }
 
-// row takes in the versions of a row before and after.
-func (e *Effect) row(key gold.Key, old, c *catalog.Catalog, before, after []gold.Version) error {
-	w := Window{key, gold.NewRow(old, key, before).Stats, gold.NewRow(c, key, after).Stats}
-	if w.Before == w.After {
-		return nil
-	}
-	of := e.windows[key.Series.Metric]
+// changed takes in a window whose answer changes.
+func (e *Effect) changed(w Window) error {
+	of := e.windows[w.Series.Metric]
 	if of == nil {
-		of = &Windows{Metric: key.Series.Metric}
-		e.windows[key.Series.Metric] = of
+		of = &Windows{Metric: w.Series.Metric}
+		e.windows[w.Series.Metric] = of
 	}
 	of.Changed++
 	switch {
-	case w.Before.Count == 0:
+	case w.Before.Count == 0 && w.After.Count > 0:
 		of.Added++
-	case w.After.Count == 0:
+	case w.Before.Count > 0 && w.After.Count == 0:
 		of.Emptied++
 	}
 	of.Before.add(&w.Before)

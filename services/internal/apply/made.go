@@ -8,7 +8,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 )
 
-// made tells which rows the epochs since the applied one have changed, from the
+// made tells which answers the epochs since the applied one have changed, from the
 // versions that rows keep: as they were known before the first of these epochs, and as
 // they are, both of the readings that were there by then. So it is the same whenever
 // it is asked, whatever has come in since.
@@ -28,7 +28,12 @@ func (a *application) made(ctx context.Context, applied uint64) (*Effect, error)
 	there := func(v *gold.Version) bool { return max(v.Stamp.Received, v.Released) < since }
 	for _, s := range series {
 		err := a.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
-			return tx.VersionRows(ctx, []int64{s.ID}, math.MinInt64, math.MaxInt64, func(r *goldstore.VersionsRow) error {
+			end, err := endOf(ctx, tx, s)
+			if err != nil {
+				return err
+			}
+			c := e.compare(s.Series, old, newest, end)
+			err = tx.VersionRows(ctx, []int64{s.ID}, math.MinInt64, math.MaxInt64, func(r *goldstore.VersionsRow) error {
 				var after []gold.Version
 				for i := range r.Versions {
 					if there(&r.Versions[i]) {
@@ -37,8 +42,12 @@ func (a *application) made(ctx context.Context, applied uint64) (*Effect, error)
 				}
 				key := gold.Key{Series: s.Series, Start: r.Start, Width: r.Width}
 				before := gold.KnownAt(newest.History(), after, since-1)
-				return e.row(key, old, newest, before, after)
+				return c.row(key, before, after)
 			})
+			if err != nil {
+				return err
+			}
+			return c.finish()
 		})
 		if err != nil {
 			return nil, err

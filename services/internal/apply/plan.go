@@ -155,20 +155,20 @@ func (p *planner) readSeries(ctx context.Context) error {
 	return err
 }
 
-// bucket is the keys whose hash is that modulo a power of two.
+// bucket is the series whose hash is that modulo a power of two.
 type bucket struct{ of, is uint32 }
 
-func (b bucket) has(k gold.Key) bool {
+func (b bucket) has(s reading.Series) bool {
 	if b.of == 1 {
 		return true
 	}
 	h := fnv.New32a()
-	fmt.Fprintf(h, "%s\x00%s\x00%s\x00%d", k.Series.EntityID, k.Series.Metric, k.Series.Unit, k.Start)
+	fmt.Fprintf(h, "%s\x00%s\x00%s", s.EntityID, s.Metric, s.Unit)
 	return h.Sum32()%b.of == b.is
 }
 
 // gathering is one pass over a partition of BRONZE: the judgements, as versions by
-// base window, of a bucket of windows.
+// base window, of a bucket of series.
 type gathering struct {
 	*planner
 	bucket
@@ -250,27 +250,27 @@ func (g *gathering) row(names reading.Series, row *wire.BronzeRow) {
 		v := wire.Version(j)
 		width := g.plan.Epoch.Metric(j.Series()).Window
 		key := gold.Key{Series: j.Series(), Start: gold.WindowStart(v.Time, width), Width: width}
-		if g.has(key) {
+		if g.has(key.Series) {
 			g.groups[key] = append(g.groups[key], v)
 			g.held++
 		}
 	}
 }
 
-// shrink drops duplicates and, where that is not enough, leaves half of the windows
-// to another pass.
+// shrink drops duplicates and, where that is not enough, leaves half of the series to
+// another pass; a single one is held whole.
 func (g *gathering) shrink() {
 	g.held = 0
 	for key, versions := range g.groups {
 		g.groups[key] = gold.Normalize(versions)
 		g.held += len(g.groups[key])
 	}
-	for g.held > g.PlanVersions/2 && len(g.groups) > 1 {
+	for g.held > g.PlanVersions/2 && g.several() {
 		other := bucket{2 * g.of, g.is + g.of}
 		g.bucket = bucket{2 * g.of, g.is}
 		g.left = append(g.left, other)
 		for key, versions := range g.groups {
-			if !g.has(key) {
+			if !g.has(key.Series) {
 				g.held -= len(versions)
 				delete(g.groups, key)
 			}
@@ -278,8 +278,20 @@ func (g *gathering) shrink() {
 	}
 }
 
-// compare compares the windows of the bucket before and after: those that
-// judgements were gathered for, and all of metrics that are computed otherwise.
+// several reports whether more than one series is gathered.
+func (g *gathering) several() bool {
+	var one *reading.Series
+	for key := range g.groups {
+		if one != nil && *one != key.Series {
+			return true
+		}
+		one = &key.Series
+	}
+	return false
+}
+
+// compare compares the answers of the bucket's series before and after: of those that
+// judgements were gathered for, and of metrics that are computed otherwise.
 func (g *gathering) compare(ctx context.Context, partition int) error {
 	keys := make(map[reading.Series][]gold.Key)
 	for key, versions := range g.groups {
@@ -287,7 +299,8 @@ func (g *gathering) compare(ctx context.Context, partition int) error {
 		keys[key.Series] = append(keys[key.Series], key)
 	}
 	for s := range g.series {
-		if _, there := keys[s]; !there && g.partition(s) == partition && g.folded(s) {
+		folded := g.plan.Epoch.Folded(s.Metric) > g.applied
+		if _, there := keys[s]; !there && folded && g.partition(s) == partition && g.has(s) {
 			keys[s] = nil
 		}
 	}
@@ -302,52 +315,76 @@ func (g *gathering) compare(ctx context.Context, partition int) error {
 	})
 }
 
-// folded reports whether rows of a series are computed otherwise.
-func (p *planner) folded(s reading.Series) bool { return p.plan.Epoch.Folded(s.Metric) > p.applied }
-
 // compareSeries goes through the stored rows of a series and the windows that have
 // judgements, both in the order of time.
 func (g *gathering) compareSeries(ctx context.Context, tx *goldstore.ReadTx, s reading.Series, keys []gold.Key) error {
+	stored, there := g.series[s]
+	end, err := g.end(ctx, tx, stored, there, keys)
+	if err != nil {
+		return err
+	}
+	c := g.plan.compare(s, g.old, g.plan.Epoch, end)
 	until := func(start int64) error { // windows that have no row
 		for len(keys) > 0 && keys[0].Start < start {
-			if err := g.window(keys[0], nil); err != nil {
+			if err := g.window(c, keys[0], nil); err != nil {
 				return err
 			}
 			keys = keys[1:]
 		}
 		return nil
 	}
-	stored, there := g.series[s]
 	if there {
-		from, to := int64(math.MinInt64), int64(math.MaxInt64)
-		if !g.folded(s) {
-			from, to = keys[0].Start, keys[len(keys)-1].Start+1
-		}
-		err := tx.VersionRows(ctx, []int64{stored.ID}, from, to, func(r *goldstore.VersionsRow) error {
+		err := tx.VersionRows(ctx, []int64{stored.ID}, math.MinInt64, math.MaxInt64, func(r *goldstore.VersionsRow) error {
 			if err := until(r.Start); err != nil {
 				return err
 			}
 			key := gold.Key{Series: s, Start: r.Start, Width: r.Width}
-			touched := len(keys) > 0 && keys[0] == key
-			if touched {
+			if len(keys) > 0 && keys[0] == key {
 				keys = keys[1:]
 			}
-			if !touched && !(g.folded(s) && g.has(key)) {
-				return nil
-			}
-			return g.window(key, r.Versions)
+			return g.window(c, key, r.Versions)
 		})
 		if err != nil {
 			return err
 		}
 	}
-	return until(math.MaxInt64)
+	if err := until(math.MaxInt64); err != nil {
+		return err
+	}
+	return c.finish()
+}
+
+// end returns a time that no reading of a series, stored or gathered, reaches beyond.
+func (g *gathering) end(
+	ctx context.Context, tx *goldstore.ReadTx, stored goldstore.Series, there bool, keys []gold.Key,
+) (end int64, err error) {
+	if there {
+		if end, err = endOf(ctx, tx, stored); err != nil {
+			return 0, err
+		}
+	}
+	for _, key := range keys {
+		end = max(end, key.Start+int64(key.Width))
+		for i := range g.groups[key] {
+			end = max(end, g.groups[key][i].Time+int64(g.groups[key][i].Length))
+		}
+	}
+	return end, nil
+}
+
+// endOf returns a time that no stored reading of a series reaches beyond.
+func endOf(ctx context.Context, tx *goldstore.ReadTx, s goldstore.Series) (end int64, err error) {
+	rows, err := tx.VersionsFrom(ctx, s.ID, math.MaxInt64, true, 1)
+	for i := range rows {
+		end = rows[i].Start + max(int64(rows[i].Width), int64(s.Reach))
+	}
+	return end, err
 }
 
 // window compares a window. Before is what gold has once it has taken in what BRONZE
 // holds.
-func (g *gathering) window(key gold.Key, stored []gold.Version) error {
+func (g *gathering) window(c *comparison, key gold.Key, stored []gold.Version) error {
 	after := g.groups[key]
 	before := slices.DeleteFunc(slices.Clone(after), func(v gold.Version) bool { return v.Epoch > g.applied })
-	return g.plan.row(key, g.old, g.plan.Epoch, gold.Merge(stored, before), gold.Merge(stored, after))
+	return c.row(key, gold.Merge(stored, before), gold.Merge(stored, after))
 }

@@ -134,8 +134,9 @@ func catalogPlanCommand(environment map[string]string) *cobra.Command {
 		Use:   "plan FILE",
 		Short: "What applying a catalogue would change; nothing is written",
 		Long: `plan tells what energy catalog apply would do with the file: how many readings would
-be judged otherwise, by metric and rule, and how many base rows would change, with the
-sums of what they hold before and after. With --windows it prints each of them.
+be judged otherwise, by metric and rule, and the answers of how many base windows would
+change, with the sums of what they say before and after. With --windows it prints each
+of them.
 
 It goes through what BRONZE and gold hold by the functions that the services judge and
 compute by, in bounded memory, and writes nothing. What comes in meanwhile comes on
@@ -156,7 +157,7 @@ top. Settings are those of energy catalog apply.`,
 		},
 	}
 	c.Flags().StringVar(&data, "data", defaultData, dataUsage)
-	c.Flags().BoolVar(&windows, "windows", false, "print each base row that would change")
+	c.Flags().BoolVar(&windows, "windows", false, "print each base window that would change")
 	return c
 }
 
@@ -240,16 +241,16 @@ func printVerdicts(out io.Writer, e *apply.Effect) error {
 	return t.flush()
 }
 
-// printWindows prints which base rows change, and by how much.
+// printWindows prints the answers of which base windows change, and by how much.
 func printWindows(out io.Writer, e *apply.Effect) error {
 	all := e.Windows()
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(out, "rows changed        none")
+		_, err := fmt.Fprintln(out, "windows changed     none")
 		return err
 	}
 	t := table{out: out}
 	t.add([]string{
-		"metric", "rows changed", "new", "emptied", "readings", "", "sum", "", "energy", "", "advance", "",
+		"metric", "windows changed", "new", "emptied", "readings", "", "sum", "", "energy", "", "advance", "",
 	})
 	for i := range all {
 		w := &all[i]
