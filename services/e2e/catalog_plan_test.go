@@ -30,7 +30,8 @@ func (p *platform) baseAnswers(t *testing.T) map[string]string {
 			}
 			s := a.GetStatistics()
 			answers[fmt.Sprint(series, " ", a.GetStart().GetSeconds())] = fmt.Sprint(
-				s.GetCount(), s.GetSum(), s.GetMin(), s.GetMax(), s.GetEnergy(), s.GetAdvance(), s.GetGaps(), s.GetExchanges(), s.GetFlags())
+				s.GetCount(), s.GetSum(), s.GetMin(), s.GetMax(), s.GetEnergy(), s.GetAdvance(),
+				s.GetGaps(), s.GetExchanges(), s.GetFlags())
 		}
 	}
 	return answers

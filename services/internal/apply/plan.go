@@ -132,7 +132,9 @@ func (p *planner) run(ctx context.Context) error {
 }
 
 // seriesOf returns the series of metrics by partition and name.
-func (a *application) seriesOf(ctx context.Context, wanted func(metric string) bool) (all []goldstore.Series, err error) {
+func (a *application) seriesOf(
+	ctx context.Context, wanted func(metric string) bool,
+) (all []goldstore.Series, err error) {
 	err = a.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
 		all, err = tx.Series(ctx, goldstore.Selector{})
 		return err

@@ -235,6 +235,8 @@ func printVerdicts(out io.Writer, e *apply.Effect) error {
 			text += " by " + v.Rule.String()
 		case apply.Admits:
 			text += ", were refused by " + v.Rule.String()
+		case apply.Alters:
+			text += ": another value, unit, time or length"
 		}
 		t.add([]string{v.Metric, strconv.FormatUint(readings[i], 10), text})
 	}

@@ -151,7 +151,8 @@ func parseSelection(s *energyv1.QuarantineSelection) (c chosen, err error) {
 	case len(s.GetKeys()) > 0 && s.GetFilter() != nil:
 		return c, invalid("selection.filter", "and selection.keys exclude each other: give one of them")
 	case len(s.GetKeys()) > maxDecided:
-		return c, invalid("selection.keys", "has %d keys: at most %d are allowed, decide in parts", len(s.GetKeys()), maxDecided)
+		return c, invalid("selection.keys", "has %d keys: at most %d are allowed, decide in parts",
+			len(s.GetKeys()), maxDecided)
 	}
 	seen := make(map[goldstore.QuarantineKey]bool)
 	for i, text := range s.GetKeys() {
