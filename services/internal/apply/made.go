@@ -2,7 +2,6 @@ package apply
 
 import (
 	"context"
-	"math"
 
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
@@ -33,7 +32,7 @@ func (a *application) made(ctx context.Context, applied uint64) (*Effect, error)
 				return err
 			}
 			c := e.compare(s.Series, old, newest, end)
-			err = tx.VersionRows(ctx, []int64{s.ID}, math.MinInt64, math.MaxInt64, func(r *goldstore.VersionsRow) error {
+			err = eachRow(ctx, tx, s, func(r *goldstore.VersionsRow) error {
 				var after []gold.Version
 				for i := range r.Versions {
 					if there(&r.Versions[i]) {

@@ -336,7 +336,7 @@ func (g *gathering) compareSeries(ctx context.Context, tx *goldstore.ReadTx, s r
 		return nil
 	}
 	if there {
-		err := tx.VersionRows(ctx, []int64{stored.ID}, math.MinInt64, math.MaxInt64, func(r *goldstore.VersionsRow) error {
+		err := eachRow(ctx, tx, stored, func(r *goldstore.VersionsRow) error {
 			if err := until(r.Start); err != nil {
 				return err
 			}
@@ -376,11 +376,21 @@ func (g *gathering) end(
 
 // endOf returns a time that no stored reading of a series reaches beyond.
 func endOf(ctx context.Context, tx *goldstore.ReadTx, s goldstore.Series) (end int64, err error) {
-	rows, err := tx.VersionsFrom(ctx, s.ID, math.MaxInt64, true, 1)
-	for i := range rows {
-		end = rows[i].Start + max(int64(rows[i].Width), int64(s.Reach))
+	last, err := tx.VersionsBefore(ctx, []goldstore.Place{{Series: &s, At: math.MaxInt64}}, 1)
+	for _, rows := range last {
+		for i := range rows {
+			end = rows[i].Start + max(int64(rows[i].Width), int64(s.Reach))
+		}
 	}
 	return end, err
+}
+
+// eachRow calls fn for all stored rows of a series in the order of time.
+func eachRow(
+	ctx context.Context, tx *goldstore.ReadTx, s goldstore.Series, fn func(*goldstore.VersionsRow) error,
+) error {
+	all := goldstore.Span{ID: s.ID, From: math.MinInt64, To: math.MaxInt64}
+	return tx.VersionRows(ctx, []goldstore.Span{all}, func(_ int, r *goldstore.VersionsRow) error { return fn(r) })
 }
 
 // window compares a window. Before is what gold has once it has taken in what BRONZE

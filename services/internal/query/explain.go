@@ -129,7 +129,8 @@ func (q *explanation) versions(ctx context.Context, tx *goldstore.ReadTx) (versi
 	if i < 0 {
 		return nil, nil
 	}
-	err = tx.VersionRows(ctx, []int64{all[i].ID}, q.from, q.to, func(r *goldstore.VersionsRow) error {
+	span := goldstore.Span{ID: all[i].ID, From: q.from, To: q.to}
+	err = tx.VersionRows(ctx, []goldstore.Span{span}, func(_ int, r *goldstore.VersionsRow) error {
 		for _, v := range r.Versions {
 			if v.Time >= q.from && v.Time < q.to {
 				versions = append(versions, v)
