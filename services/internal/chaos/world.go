@@ -112,13 +112,18 @@ func (w *world) prepare() (err error) {
 // fight feeds the platform and does everything to it that is planned, then waits until
 // it has caught up.
 func (w *world) fight(ctx context.Context, f *fleet.Fleet) error {
-	began := time.Now()
 	w.feeder = newFeeder(w.server, f, &w.Config)
 	for _, s := range w.sets() {
 		if err := s.start(); err != nil {
 			return err
 		}
 	}
+	for _, s := range w.sets() {
+		if err := s.working(ctx); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
 	guard, watched := errgroup.WithContext(watched)
