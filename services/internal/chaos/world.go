@@ -77,7 +77,7 @@ func openWorld(ctx context.Context, c Config, r *Report) (w *world, err error) {
 	}
 	w.deployment = deployment{
 		binaries: c.Binaries, dir: logs, server: w.server, postgres: w.postgres, database: database,
-		network: newNetwork(), ports: ports,
+		network: newNetwork(ports), ports: ports,
 	}
 	if err = w.postgres.create(ctx, database); err != nil {
 		return nil, err
