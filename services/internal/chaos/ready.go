@@ -54,5 +54,6 @@ func (s *service) health(ctx context.Context) (is health.Status, code int, err e
 		return is, 0, err
 	}
 	defer res.Body.Close()
-	return is, res.StatusCode, json.NewDecoder(res.Body).Decode(&is)
+	err = json.NewDecoder(res.Body).Decode(&is)
+	return is, res.StatusCode, err
 }
