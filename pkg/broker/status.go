@@ -160,6 +160,8 @@ type directRequest struct {
 	LastFor  string `json:"last_by_subj,omitempty"`
 	NextFor  string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
+
+	Start *time.Time `json:"start_time,omitempty"`
 }
 
 // directGet asks without looking up the stream first. nats.go's GetMsg is not

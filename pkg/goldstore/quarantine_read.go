@@ -110,8 +110,8 @@ type QuarantinePage struct {
 const (
 	quarantineKey    = `received_ns, stream, sequence, index, stage, rule, epoch`
 	quarantineFields = `q.received_ns, q.stream, q.sequence, q.index, q.stage, q.rule, q.epoch, q.rules, q.entity,
-	q.metric, q.unit, q.event_at_ns, q.value, q.quality, q.revision::text, q.length_ns, q.detail, q.exchange_start, q.state,
-	coalesce(q.person, ''), coalesce(q.decided_at_ns, 0), coalesce(q.reason, ''), coalesce(length(q.payload), 0)`
+	q.metric, q.unit, q.event_at_ns, q.value, q.quality, q.revision::text, q.length_ns, q.detail, q.exchange_start,
+	q.state, coalesce(q.person, ''), coalesce(q.decided_at_ns, 0), coalesce(q.reason, ''), coalesce(length(q.payload), 0)`
 	quarantineMatches = `
 FROM gold.quarantine q
 WHERE (cardinality($1::text[]) = 0 OR state = ANY ($1)) AND (cardinality($2::text[]) = 0 OR stage = ANY ($2))
@@ -225,8 +225,8 @@ func scanQuarantine(row pgx.CollectableRow) (e QuarantineEntry, err error) {
 		exchange                                      *float64
 	)
 	r := &e.Reading
-	err = row.Scan(&e.Stamp.Received, &stream, &sequence, &index, &e.Stage, &e.Rule, &epoch, &rules, &r.EntityID, &r.Metric,
-		&r.Unit, &r.Time, &r.Value, &quality, &revision, &length, &e.Detail, &exchange, &state,
+	err = row.Scan(&e.Stamp.Received, &stream, &sequence, &index, &e.Stage, &e.Rule, &epoch, &rules,
+		&r.EntityID, &r.Metric, &r.Unit, &r.Time, &r.Value, &quality, &revision, &length, &e.Detail, &exchange, &state,
 		&e.Person, &e.At, &e.Reason, &e.PayloadBytes, &e.Payload)
 	if err != nil {
 		return e, err

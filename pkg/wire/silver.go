@@ -42,6 +42,17 @@ func (e *SilverEncoder) Add(j *silver.Judgement) {
 	e.verdict.add(uint64(verdict))
 }
 
+// Version returns the version that a judgement becomes in gold: what travels through
+// silver gives the same.
+func Version(j *silver.Judgement) gold.Version {
+	r := &j.Reading
+	return gold.Version{
+		Time: r.Time, Value: r.Value, Revision: r.Revision, Length: r.Length,
+		Exchange: r.Exchange, ExchangeStart: r.ExchangeStart, Quality: r.Quality,
+		Flags: j.Flags, Epoch: j.Epoch, Rejected: !j.Accepted(), Waived: j.Waived, Stamp: j.Stamp, Released: j.Released,
+	}
+}
+
 // Len returns the number of rows since the last Marshal.
 func (e *SilverEncoder) Len() int { return len(e.columns.index) }
 

@@ -145,13 +145,9 @@ type chosen struct {
 }
 
 func parseSelection(s *energyv1.QuarantineSelection) (c chosen, err error) {
-	switch {
-	case len(s.GetKeys()) == 0 && s.GetFilter() == nil:
-		return c, invalid("selection", "is required: give keys, or a filter, which may be empty for all")
-	case len(s.GetKeys()) > 0 && s.GetFilter() != nil:
-		return c, invalid("selection.filter", "and selection.keys exclude each other: give one of them")
-	case len(s.GetKeys()) > maxDecided:
-		return c, invalid("selection.keys", "has %d keys: at most %d are allowed, decide in parts", len(s.GetKeys()), maxDecided)
+	if len(s.GetKeys()) > maxDecided {
+		return c, invalid("selection.keys", "has %d keys: at most %d are allowed, decide in parts",
+			len(s.GetKeys()), maxDecided)
 	}
 	seen := make(map[goldstore.QuarantineKey]bool)
 	for i, text := range s.GetKeys() {
@@ -163,6 +159,12 @@ func parseSelection(s *energyv1.QuarantineSelection) (c chosen, err error) {
 			c.keys = append(c.keys, key)
 		}
 		seen[key] = true
+	}
+	switch {
+	case len(c.keys) == 0 && s.GetFilter() == nil:
+		return c, invalid("selection", "is required: give keys, or a filter, which may be empty for all")
+	case len(c.keys) > 0 && s.GetFilter() != nil:
+		return c, invalid("selection.filter", "and selection.keys exclude each other: give one of them")
 	}
 	if c.filter, err = quarantineFilter("selection.filter", s.GetFilter()); err != nil {
 		return c, err

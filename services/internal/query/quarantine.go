@@ -89,7 +89,9 @@ func (q *Quarantine) GetQuarantineEntry(
 	return out, nil
 }
 
-func (q *Quarantine) entry(ctx context.Context, key goldstore.QuarantineKey) (*energyv1.GetQuarantineEntryResponse, error) {
+func (q *Quarantine) entry(
+	ctx context.Context, key goldstore.QuarantineKey,
+) (*energyv1.GetQuarantineEntryResponse, error) {
 	var found, all []goldstore.QuarantineEntry
 	err := q.server.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
 		if found, err = tx.QuarantineEntries(ctx, []goldstore.QuarantineKey{key}, true); err == nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
@@ -189,10 +190,14 @@ func (p Pipeline) streams(ctx context.Context, out *energyv1.GetPipelineStatusRe
 		return brokerError{err}
 	}
 	for _, s := range statuses {
-		out.Streams = append(out.Streams, &energyv1.StreamStatus{
+		stream := &energyv1.StreamStatus{
 			Name: s.Name, Messages: s.Messages, Bytes: s.Bytes, MaxBytes: uint64(s.MaxBytes),
 			FirstSequence: s.FirstSequence, LastSequence: s.LastSequence,
-		})
+		}
+		if s.Messages > 0 {
+			stream.FirstTime = timestamppb.New(s.FirstTime)
+		}
+		out.Streams = append(out.Streams, stream)
 	}
 	return nil
 }

@@ -45,6 +45,9 @@ type Config struct {
 	// cannot be understood goes to quarantine; an error means that the stage itself
 	// is broken, or that ctx ended.
 	Process func(context.Context, []broker.Message) (Output, error)
+	// Poison, if not nil, is where messages go that cannot be processed for their own
+	// sake. Without it they stop the stage.
+	Poison *Poison
 	// Until, if not 0, is the last sequence to read: Run returns behind it.
 	Until uint64
 }
@@ -166,12 +169,15 @@ func (s *runner) recheck(ctx context.Context) error {
 func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 	began := time.Now()
 	first, last := &messages[0], &messages[len(messages)-1]
-	out, err := s.Process(ctx, messages)
+	out, err := s.process(ctx, messages)
+	if err == nil {
+		err = s.publish(ctx, out.Messages)
+	}
+	if s.Poison != nil && isPoison(err) {
+		return s.isolate(ctx, messages, err)
+	}
 	if err != nil {
 		return fmt.Errorf("messages %d to %d: %w", first.Sequence, last.Sequence, err)
-	}
-	if err := s.publish(ctx, out.Messages); err != nil {
-		return err
 	}
 	if err := s.move(ctx, last, out.Counts); err != nil {
 		return err

@@ -2114,6 +2114,9 @@ type StreamStatus struct {
 	MaxBytes      uint64                 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	FirstSequence uint64                 `protobuf:"varint,5,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
 	LastSequence  uint64                 `protobuf:"varint,6,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// When the broker stored the first message that the stream holds: how far back a
+	// replay reaches. Absent when it holds none.
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2188,6 +2191,13 @@ func (x *StreamStatus) GetLastSequence() uint64 {
 		return x.LastSequence
 	}
 	return 0
+}
+
+func (x *StreamStatus) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
 }
 
 // StageStatus sums the partitions of one stage. Its counts are kept with its
@@ -2607,14 +2617,16 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\asubject\x18\x06 \x01(\tR\asubject\x12&\n" +
 	"\x04sent\x18\a \x01(\v2\x12.energy.v1.ReadingR\x04sent\x12\x19\n" +
 	"\btrace_id\x18\b \x01(\tR\atraceId\"\x1a\n" +
-	"\x18GetPipelineStatusRequest\"\xbd\x01\n" +
+	"\x18GetPipelineStatusRequest\"\xf8\x01\n" +
 	"\fStreamStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bmessages\x18\x02 \x01(\x04R\bmessages\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1b\n" +
 	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12%\n" +
 	"\x0efirst_sequence\x18\x05 \x01(\x04R\rfirstSequence\x12#\n" +
-	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\"\x81\x02\n" +
+	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\x129\n" +
+	"\n" +
+	"first_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\"\x81\x02\n" +
 	"\vStageStatus\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x1e\n" +
 	"\n" +
@@ -2792,27 +2804,28 @@ var file_energy_v1_query_proto_depIdxs = []int32{
 	31, // 48: energy.v1.ExplainedVersion.released_at:type_name -> google.protobuf.Timestamp
 	31, // 49: energy.v1.Origin.received:type_name -> google.protobuf.Timestamp
 	34, // 50: energy.v1.Origin.sent:type_name -> energy.v1.Reading
-	30, // 51: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	25, // 52: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	26, // 53: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	28, // 54: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	7,  // 55: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	10, // 56: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	16, // 57: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	18, // 58: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	20, // 59: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
-	24, // 60: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	8,  // 61: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	14, // 62: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	17, // 63: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	19, // 64: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	21, // 65: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
-	27, // 66: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	61, // [61:67] is the sub-list for method output_type
-	55, // [55:61] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	31, // 51: energy.v1.StreamStatus.first_time:type_name -> google.protobuf.Timestamp
+	30, // 52: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	25, // 53: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	26, // 54: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	28, // 55: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	7,  // 56: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	10, // 57: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	16, // 58: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	18, // 59: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	20, // 60: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
+	24, // 61: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	8,  // 62: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	14, // 63: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	17, // 64: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	19, // 65: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	21, // 66: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
+	27, // 67: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	62, // [62:68] is the sub-list for method output_type
+	56, // [56:62] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }
