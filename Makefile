@@ -68,12 +68,11 @@ chaos: setup ## the platform under fire, held against its promises; SEED= KILLS=
 fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
 	scripts/fuzz $(COUNT)
 
-bench: ## all benchmarks of pkg
-	go test -run='^$$' -bench=. -benchmem ./pkg/...
+bench: setup ## readings into Postgres, against the floor; ONLY=W1,W2 RUNS= SCALE= for a part
+	go run ./services/bench $(if $(ONLY),-only $(ONLY)) $(if $(RUNS),-runs $(RUNS)) $(if $(SCALE),-scale $(SCALE))
 
-bench-durable: setup ## what syncing each message costs, as ratios: the household published twice
-	ENERGY_BENCH_DURABLE=1 go test -count=1 -timeout 30m -run '^TestWhatDurabilityCosts$$' -v ./services/e2e | \
-		grep -v 'level='
+bench-go: ## all benchmarks of functions
+	go test -run='^$$' -bench=. -benchmem ./pkg/...
 
 bench-ask: ## questions to a store of 20 million base rows, made first; ROWS=n for another size
 	ENERGY_BENCH_ROWS=$(or $(ROWS),20000000) go test -run='^$$' -bench=Ask -v -timeout 60m ./services/internal/query | \

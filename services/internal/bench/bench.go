@@ -59,13 +59,14 @@ func Main(ctx context.Context, args []string, in io.Reader, out, errOut io.Write
 func mainFloor(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	flags := flag.NewFlagSet("bench floor", flag.ContinueOnError)
 	flags.SetOutput(errOut)
-	natsURL := flags.String("nats", "", "URL of the broker")
-	databaseURL := flags.String("database", "", "URL of the database")
-	window := flags.Duration("window", time.Minute, "width of the windows, in whole seconds")
+	var f Floor
+	flags.StringVar(&f.NATSURL, "nats", "", "URL of the broker")
+	flags.StringVar(&f.DatabaseURL, "database", "", "URL of the database")
+	flags.DurationVar(&f.Window, "window", time.Minute, "width of the windows, in whole seconds")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	return RunFloor(ctx, *natsURL, *databaseURL, *window, in, out)
+	return f.Run(ctx, in, out)
 }
 
 func mainBench(ctx context.Context, args []string, out, errOut io.Writer) (err error) {
@@ -85,7 +86,7 @@ func mainBench(ctx context.Context, args []string, out, errOut io.Writer) (err e
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
 	}
-	if err := os.Chmod(c.dir, 0o755); err != nil { //nolint:gosec // Postgres has another user
+	if err := os.Chmod(c.dir, 0o755); err != nil {
 		return err
 	}
 	return c.run(ctx, out)
@@ -101,7 +102,7 @@ func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
-	number := 0
+	meter := meter{binaries: binaries, dir: filepath.Join(c.dir, "run"), postgres: pg}
 	for i := range workloads {
 		w := workloads[i]
 		if c.only != "" && !slices.Contains(strings.Split(c.only, ","), w.Name) {
@@ -110,9 +111,7 @@ func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 		w.Readings = max(int(float64(w.Readings)*c.scale)/w.Batch, 1) * w.Batch
 		var platform, floor []measured
 		for range c.runs {
-			number++
-			m, err := measure(ctx, &w, binaries, filepath.Join(c.dir, "run"), pg, fmt.Sprintf("platform_%d", number),
-				func(r *run) subject { return &services{run: r} })
+			m, err := meter.measure(ctx, &w, func(r *run) subject { return &services{run: r} })
 			if err != nil {
 				return err
 			}
@@ -120,8 +119,7 @@ func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 			if !w.Floor {
 				continue
 			}
-			m, err = measure(ctx, &w, binaries, filepath.Join(c.dir, "run"), pg, fmt.Sprintf("floor_%d", number),
-				func(r *run) subject { return &bare{run: r} })
+			m, err = meter.measure(ctx, &w, func(r *run) subject { return &bare{run: r} })
 			if err != nil {
 				return err
 			}

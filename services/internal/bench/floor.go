@@ -43,7 +43,7 @@ type floorWindow struct {
 	sum, min, max, first, last float64
 }
 
-// floor is the process.
+// floor is the process at work.
 type floor struct {
 	db       *pgx.Conn
 	window   int64 // seconds
@@ -57,17 +57,31 @@ type floor struct {
 // floorFlush is after how many readings it writes.
 const floorFlush = 200_000
 
-// RunFloor connects, says "ready" on out, waits for a line from in, and reads until ctx
+// Floor is the process that reads READINGS.
+type Floor struct {
+	NATSURL, DatabaseURL string
+	Window               time.Duration // of the windows, whole seconds
+}
+
+// Run connects, says "ready" on out, waits for a line from in, and reads until ctx
 // ends.
-func RunFloor(ctx context.Context, natsURL, databaseURL string, window time.Duration, in io.Reader, out io.Writer) error {
+func (c *Floor) Run(ctx context.Context, in io.Reader, out io.Writer) error {
+	err := c.run(ctx, in, out)
+	if ctx.Err() != nil {
+		return nil // what was not stored is read again
+	}
+	return err
+}
+
+func (c *Floor) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	f := &floor{
-		window: int64(window / time.Second), windows: make(map[floorKey]*floorWindow), names: make(map[string]string),
+		window: int64(c.Window / time.Second), windows: make(map[floorKey]*floorWindow), names: make(map[string]string),
 	}
 	var err error
-	if f.db, err = pgx.Connect(ctx, databaseURL); err != nil {
+	if f.db, err = pgx.Connect(ctx, c.DatabaseURL); err != nil {
 		return err
 	}
-	defer f.db.Close(context.WithoutCancel(ctx)) //nolint:errcheck // all was committed
+	defer f.db.Close(context.WithoutCancel(ctx))
 	if _, err := f.db.Exec(ctx, floorSchema); err != nil {
 		return err
 	}
@@ -79,7 +93,7 @@ func RunFloor(ctx context.Context, natsURL, databaseURL string, window time.Dura
 	if err := row.Scan(&f.sequence, &f.readings); err != nil {
 		return err
 	}
-	conn, err := nats.Connect(natsURL)
+	conn, err := nats.Connect(c.NATSURL)
 	if err != nil {
 		return err
 	}
@@ -241,8 +255,8 @@ func seconds(b []byte) (int64, error) {
 		}
 		return n
 	}
-	return time.Date(number(0, 4), time.Month(number(5, 7)), number(8, 10), number(11, 13), number(14, 16), number(17, 19),
-		0, time.UTC).Unix(), nil
+	return time.Date(number(0, 4), time.Month(number(5, 7)), number(8, 10),
+		number(11, 13), number(14, 16), number(17, 19), 0, time.UTC).Unix(), nil
 }
 
 // flush stores windows and position in one transaction.

@@ -38,16 +38,24 @@ func perMillion(cpu time.Duration, readings int) float64 {
 	return cpu.Seconds() / float64(readings) * 1e6
 }
 
+// meter makes measurements, one after the other.
+type meter struct {
+	binaries string
+	dir      string // of the run
+	postgres *localpg.Server
+	runs     int
+}
+
 // measure runs a subject once over a fresh broker and a fresh database.
-func measure(
-	ctx context.Context, w *Workload, binaries, dir string, pg *localpg.Server, name string, of func(*run) subject,
-) (m measured, err error) {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+func (all *meter) measure(ctx context.Context, w *Workload, of func(*run) subject) (m measured, err error) {
+	if err := os.MkdirAll(all.dir, 0o755); err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r := &run{workload: w, binaries: binaries, dir: dir, databaseURL: pg.URL(name)}
-	if err := pg.EnsureDatabase(ctx, name); err != nil {
+	defer func() { err = errors.Join(err, os.RemoveAll(all.dir)) }()
+	all.runs++
+	name := fmt.Sprintf("run_%d", all.runs)
+	r := &run{workload: w, binaries: all.binaries, dir: all.dir, databaseURL: all.postgres.URL(name)}
+	if err := all.postgres.EnsureDatabase(ctx, name); err != nil {
 		return m, err
 	}
 	broker, err := r.startBroker()
@@ -74,12 +82,25 @@ func measure(
 	if _, err := db.Exec(ctx, "CHECKPOINT"); err != nil {
 		return m, errors.Join(err, s.release())
 	}
-	return r.clock(ctx, s, db, broker, pg)
+	return r.clock(ctx, s, db, servers{broker, all.postgres})
+}
+
+// servers are what a subject works with.
+type servers struct {
+	broker   *child
+	postgres *localpg.Server
+}
+
+// usage is what the servers and a subject have taken so far.
+func (of *servers) usage(s subject) measured {
+	return measured{
+		services: s.usage(), broker: rig.UsageOf(of.broker.cmd.Process.Pid), postgres: rig.UsageOfTree(of.postgres.PID()),
+	}
 }
 
 // clock lets the subject go and waits until all is in Postgres.
-func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, broker *child, pg *localpg.Server) (m measured, err error) {
-	before := measured{services: s.usage(), broker: rig.UsageOf(broker.cmd.Process.Pid), postgres: rig.UsageOfTree(pg.PID())}
+func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, of servers) (m measured, err error) {
+	before := of.usage(s)
 	if before.wal, err = walPosition(ctx, db); err != nil {
 		return m, errors.Join(err, s.release())
 	}
@@ -97,17 +118,18 @@ func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, broker *child,
 			break
 		}
 		if time.Since(began) > patience {
-			return m, fmt.Errorf("%s: %d of %d readings are in Postgres after %s", r.workload.Name, n, r.workload.Readings, patience)
+			return m, fmt.Errorf("%s: %d of %d readings are in Postgres after %s",
+				r.workload.Name, n, r.workload.Readings, patience)
 		}
 		if err := pause(ctx, pollPause); err != nil {
 			return m, err
 		}
 	}
-	m.wall = time.Since(began)
-	m.speed = speed.stop()
-	m.services = s.usage().Minus(before.services)
-	m.broker = rig.UsageOf(broker.cmd.Process.Pid).Minus(before.broker)
-	m.postgres = rig.UsageOfTree(pg.PID()).Minus(before.postgres)
+	wall, after := time.Since(began), of.usage(s)
+	m = measured{
+		wall: wall, speed: speed.stop(), services: after.services.Minus(before.services),
+		broker: after.broker.Minus(before.broker), postgres: after.postgres.Minus(before.postgres),
+	}
 	wal, err := walPosition(ctx, db)
 	m.wal = wal - before.wal
 	return m, err
@@ -127,7 +149,8 @@ func (r *run) startBroker() (*child, error) {
 		return nil, err
 	}
 	r.natsURL = "nats://" + address
-	config := fmt.Sprintf("listen: %q\nmax_payload: 8388608\njetstream { store_dir: %q }\n", address, filepath.Join(r.dir, "streams"))
+	config := fmt.Sprintf("listen: %q\nmax_payload: 8388608\njetstream { store_dir: %q }\n",
+		address, filepath.Join(r.dir, "streams"))
 	path := filepath.Join(r.dir, "nats.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err

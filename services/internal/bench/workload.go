@@ -54,7 +54,7 @@ var workloads = []Workload{
 		Meters: 1000, Cadence: time.Second, Window: time.Minute, Batch: 500, Format: Protobuf,
 	},
 	{
-		Name: "W4", Title: "200,000 meters, quarter hours, a reading each, a JSON array", Readings: 1_600_000,
+		Name: "W4", Title: "200,000 series, a reading a window, a JSON array", Readings: 1_600_000,
 		Meters: 100_000, Cadence: 15 * time.Minute, Window: 15 * time.Minute, Batch: 500, Floor: true,
 	},
 	{
@@ -105,9 +105,12 @@ func (w *Workload) messages() iter.Seq[message] {
 
 // reading returns the reading that is sent as the i-th.
 func (w *Workload) reading(i int) reading.Reading {
-	if w.Disturbed > 0 && i > 1000 && i%100 < w.Disturbed {
-		back := 1 + (i*7919)%1000 // of those before
-		switch r := w.fresh(i - back); i % 3 {
+	if w.Disturbed > 0 && i > 2000 && i%100 < w.Disturbed {
+		before := i - 1 - (i*7919)%1000
+		if before%100 < w.Disturbed {
+			before -= 1 + before%100 // to the last one that was sent as it is
+		}
+		switch r := w.fresh(before); i % 3 {
 		case 0: // again
 			return r
 		case 1:

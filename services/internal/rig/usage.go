@@ -1,3 +1,4 @@
+// Package rig observes the processes of measurements.
 package rig
 
 import (
@@ -63,7 +64,7 @@ func UsageOfTree(pid int) Usage {
 		if err != nil {
 			continue // the thread has ended
 		}
-		for _, field := range strings.Fields(string(list)) {
+		for field := range strings.FieldsSeq(string(list)) {
 			if child, err := strconv.Atoi(field); err == nil {
 				all = all.Plus(UsageOfTree(child))
 			}
