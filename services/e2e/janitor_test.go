@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,6 +187,58 @@ func TestAFullReadingsRefusesUntilThereIsRoom(t *testing.T) {
 	awaitHealth(t, a, "stream READINGS", "")
 	p := &platform{natsURL: a.url, databaseURL: a.database}
 	awaitRows(t, p, acked)
+}
+
+// TestAStallBacksUpToTheProducer has nobody read SILVER: it becomes full, then BRONZE, then
+// READINGS, and the producer is refused, while health says of each stage what stops it.
+// When gold-aggregator comes everything moves on, and nothing is lost (invariant 19).
+func TestAStallBacksUpToTheProducer(t *testing.T) {
+	t.Parallel()
+	a := assemble(t, time.Second)
+	topology, err := broker.Open(t.Context(), a.js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 30_000
+	topology.Limits.Readings, topology.Limits.Bronze, topology.Limits.Silver = limit, limit, limit
+	if err := broker.Provision(t.Context(), a.js, topology); err != nil {
+		t.Fatal(err)
+	}
+	a.run(t, a.Ingest(a.settings.Stage, 0), a.Cleaner(a.settings.Stage), a.Janitor(a.settings.History))
+	publisher, err := broker.NewPublisher(a.js, broker.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, acked := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 0
+	for deadline := time.Now().Add(patience); ; {
+		_, err := publisher.PublishAll(t.Context(), []*nats.Msg{{Subject: "readings.stall", Data: fmt.Appendf(nil,
+			`{"entity_id":"stall-%d","metric":"voltage","unit":"V","value":230,"time":%q}`,
+			acked%50, at.Add(time.Duration(acked)*time.Second).Format(time.RFC3339))}})
+		if err == nil {
+			acked++
+			continue
+		}
+		if !errors.Is(err, broker.ErrStreamFull) {
+			t.Fatal(err)
+		}
+		status := a.monitor.Status(t.Context())
+		if troubled(status, "ingest.0", "stream is full") && troubled(status, "silver.", "stream is full") &&
+			troubled(status, "stream SILVER", "gold.") {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after %d readings health is %+v", acked, status)
+		}
+	}
+	a.run(t, a.Aggregator(a.settings.Stage, a.settings.Gold))
+	awaitRows(t, &platform{natsURL: a.url, databaseURL: a.database}, acked)
+}
+
+// troubled reports whether a component whose name begins like that is degraded and says why.
+func troubled(s health.Status, component, why string) bool {
+	return slices.ContainsFunc(s.Components, func(c health.Component) bool {
+		return strings.HasPrefix(c.Name, component) && c.State == health.Degraded && strings.Contains(c.Detail, why)
+	})
 }
 
 // awaitHealth waits until a component is in a state; "" means that it is not listed.

@@ -59,7 +59,7 @@ type Config struct {
 	Disk int64
 	// MemoryLimit is how many bytes a service may take; 0: any.
 	MemoryLimit int64
-	// Patience bounds every wait; 0 is 3 minutes.
+	// Patience bounds every wait; 0 is 5 minutes.
 	Patience time.Duration
 	// Reference computes gold anew; nil is [Replay].
 	Reference Reference
@@ -67,7 +67,7 @@ type Config struct {
 }
 
 // defaultPatience bounds waits.
-const defaultPatience = 3 * time.Minute
+const defaultPatience = 5 * time.Minute
 
 // Report is what a run did.
 type Report struct {
@@ -77,6 +77,7 @@ type Report struct {
 	Acked      int // messages acknowledged, duplicates and rubbish among them
 	Lost       int // of those, gone with an older tail and published again
 	Refused    int // publishes refused because READINGS was full
+	Moved      int // times that a service found its position moved by another owner
 	Stored     int // readings in READINGS
 	InGold     int // of those, whose content is in gold
 	Quarantine int // of those, in quarantine
@@ -89,6 +90,7 @@ type Report struct {
 func (r *Report) Write(w io.Writer) {
 	fmt.Fprintf(w, "seed %d: %d messages acknowledged in %s, %d refused for want of room, %d lost with an older tail\n",
 		r.Seed, r.Acked, r.Took.Round(time.Second), r.Refused, r.Lost)
+	fmt.Fprintf(w, "positions were moved by another owner %d times\n", r.Moved)
 	fmt.Fprintf(w, "%d readings stored: %d in gold, %d in quarantine; %d rows equal those of a platform left alone\n",
 		r.Stored, r.InGold, r.Quarantine, r.Rows)
 	for f := range faultCount {

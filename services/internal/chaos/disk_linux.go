@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -25,14 +26,21 @@ func mount(dir string, size int64) (*disk, error) {
 
 func options(size int64) string { return fmt.Sprintf("size=%d,mode=755", size) }
 
-// fill leaves no room: the disk becomes as large as what it holds.
-func (d *disk) fill() error {
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(d.dir, &fs); err != nil {
-		return err
+// fill leaves no room: the disk becomes as large as what it holds. Somebody may write in
+// between, so that it is too small for that; then it looks again.
+func (d *disk) fill() (err error) {
+	const attempts = 100
+	for range attempts {
+		var fs syscall.Statfs_t
+		if err := syscall.Statfs(d.dir, &fs); err != nil {
+			return err
+		}
+		used := int64(fs.Blocks-fs.Bfree) * fs.Bsize
+		if err = d.resize(used + slack); !errors.Is(err, syscall.EINVAL) {
+			return err
+		}
 	}
-	used := int64(fs.Blocks-fs.Bfree) * fs.Bsize
-	return d.resize(used + slack)
+	return err
 }
 
 // slack is what is left free: somebody writes between the look and the resizing.

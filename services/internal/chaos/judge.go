@@ -1,15 +1,19 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"os"
 	"path/filepath"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/fleet"
+	"github.com/energy-platform/energy/pkg/goldstore"
 )
 
 // judge asks whether the platform, which has caught up, kept its promises.
@@ -20,6 +24,9 @@ func (w *world) judge(ctx context.Context, f *fleet.Fleet) error {
 		}
 	}
 	if err := w.remember(); err != nil {
+		return err
+	}
+	if err := w.countMoves(); err != nil {
 		return err
 	}
 	g, err := readGold(ctx, w.postgres.url(database))
@@ -54,6 +61,19 @@ func (w *world) remember() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// countMoves reads the logs for what services that own the same say of each other.
+func (w *world) countMoves() error {
+	logs, err := filepath.Glob(filepath.Join(w.deployment.dir, "*.log"))
+	for _, log := range logs {
+		text, readErr := os.ReadFile(log)
+		err = errors.Join(err, readErr)
+		for _, moved := range []error{broker.ErrPositionMoved, goldstore.ErrPositionMoved} {
+			w.report.Moved += bytes.Count(text, []byte(moved.Error()))
+		}
+	}
+	return err
 }
 
 // compute has gold made anew from the stored readings, beside what it was made by.

@@ -13,10 +13,13 @@ import (
 )
 
 // network makes the lines between services and servers.
-type network struct{ server *toxiproxy.ApiServer }
+type network struct {
+	server *toxiproxy.ApiServer
+	ports  *ports
+}
 
-func newNetwork() network {
-	return network{toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())}
+func newNetwork(p *ports) network {
+	return network{toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop()), p}
 }
 
 // line is what connections of one service to one server go through.
@@ -28,7 +31,12 @@ type line struct {
 
 // line opens a line to an address of a server, on an address of its own.
 func (n network) line(name, server string) (*line, error) {
-	p := toxiproxy.NewProxy(n.server, name, "127.0.0.1:0", server)
+	// A port of its own, which is still free when a line that was cut is mended.
+	address, err := n.ports.free()
+	if err != nil {
+		return nil, err
+	}
+	p := toxiproxy.NewProxy(n.server, name, address, server)
 	if err := p.Start(); err != nil {
 		return nil, fmt.Errorf("line %s: %w", name, err)
 	}

@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -81,22 +80,12 @@ func (w *world) told(ctx context.Context) error {
 
 // troubled returns nil when the service's health says that Postgres is away.
 func (s *service) troubled(ctx context.Context) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/health", nil)
+	is, code, err := s.health(ctx)
 	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	var is health.Status
-	if err := json.NewDecoder(res.Body).Decode(&is); err != nil {
 		return err
 	}
 	for _, c := range is.Components {
-		if c.Name == "postgres" && c.State == health.Down && c.Detail != "" &&
-			res.StatusCode == http.StatusServiceUnavailable {
+		if c.Name == "postgres" && c.State == health.Down && c.Detail != "" && code == http.StatusServiceUnavailable {
 			return nil
 		}
 	}

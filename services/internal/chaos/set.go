@@ -22,6 +22,7 @@ import (
 // service is one service process with its lines to the servers.
 type service struct {
 	process
+	kind  string
 	turn  sync.Mutex // one fault at a time
 	nats  *line
 	store *line // nil: it does not use Postgres
@@ -64,7 +65,7 @@ func (d *deployment) newSet(name string, services []string, environment ...strin
 }
 
 func (d *deployment) service(set, kind string) (*service, error) {
-	s := &service{}
+	s := &service{kind: kind}
 	name := set + "-" + kind
 	var err error
 	if s.http, err = d.ports.free(); err != nil {

@@ -77,7 +77,7 @@ func openWorld(ctx context.Context, c Config, r *Report) (w *world, err error) {
 	}
 	w.deployment = deployment{
 		binaries: c.Binaries, dir: logs, server: w.server, postgres: w.postgres, database: database,
-		network: newNetwork(), ports: ports,
+		network: newNetwork(ports), ports: ports,
 	}
 	if err = w.postgres.create(ctx, database); err != nil {
 		return nil, err
@@ -112,13 +112,18 @@ func (w *world) prepare() (err error) {
 // fight feeds the platform and does everything to it that is planned, then waits until
 // it has caught up.
 func (w *world) fight(ctx context.Context, f *fleet.Fleet) error {
-	began := time.Now()
 	w.feeder = newFeeder(w.server, f, &w.Config)
 	for _, s := range w.sets() {
 		if err := s.start(); err != nil {
 			return err
 		}
 	}
+	for _, s := range w.sets() {
+		if err := s.working(ctx); err != nil {
+			return err
+		}
+	}
+	began := time.Now()
 	watched, stop := context.WithCancel(ctx)
 	defer stop()
 	guard, watched := errgroup.WithContext(watched)

@@ -87,9 +87,11 @@ func (j *janitor) round(ctx context.Context) error {
 	}
 	var said []string
 	for _, stream := range j.streams() {
-		s, err := broker.Sweep(ctx, j.JetStream, stream, marks[stream], broker.Keep{
-			Age: j.Horizon, Shrink: Shrink, Ease: Ease,
-		})
+		keep := broker.Keep{Age: j.Horizon, Shrink: Shrink, Ease: Ease}
+		if stream == broker.StreamQuarantine {
+			keep.Age = asLongAsThereIsRoom
+		}
+		s, err := broker.Sweep(ctx, j.JetStream, stream, marks[stream], keep)
 		if err != nil {
 			return err
 		}
@@ -103,6 +105,10 @@ func (j *janitor) round(ctx context.Context) error {
 	j.Note(Name, fmt.Sprintf("what was read is kept for %s: %s", j.Horizon, strings.Join(said, "; ")))
 	return nil
 }
+
+// asLongAsThereIsRoom is how long refusals and what was decided on them stay in their
+// stream, from which their states can be made anew. They are few.
+const asLongAsThereIsRoom = 100 * 365 * 24 * time.Hour
 
 // streams are those that are swept. GOLD is limited by age.
 func (j *janitor) streams() (names []string) {
