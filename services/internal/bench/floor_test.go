@@ -45,7 +45,7 @@ func TestFloor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer db.Close(context.WithoutCancel(t.Context())) //nolint:errcheck // all was read
+			defer db.Close(context.WithoutCancel(t.Context()))
 			floorUntil(t, nats.URL(), url, db, 1)
 			floorUntil(t, nats.URL(), url, db, w.Readings)
 			check(t, &w, db)

@@ -108,7 +108,8 @@ func (s *services) hold() error    { return s.held.cmd.Process.Signal(syscall.SI
 func (s *services) release() error { return s.held.cmd.Process.Signal(syscall.SIGCONT) }
 
 func (s *services) done(ctx context.Context, db *pgx.Conn) (n int64, err error) {
-	err = db.QueryRow(ctx, "SELECT coalesce(sum(readings_in), 0)::bigint FROM gold.positions WHERE stage = 'gold'").Scan(&n)
+	const sum = "SELECT coalesce(sum(readings_in), 0)::bigint FROM gold.positions WHERE stage = 'gold'"
+	err = db.QueryRow(ctx, sum).Scan(&n)
 	return n, err
 }
 
@@ -143,8 +144,8 @@ func (b *bare) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.child = exec.Command(self, "floor", "--nats", r.natsURL, "--database", r.databaseURL, //nolint:noctx // ended by a signal
-		"--window", r.workload.Window.String())
+	args := []string{"floor", "--nats", r.natsURL, "--database", r.databaseURL, "--window", r.workload.Window.String()}
+	b.child = exec.Command(self, args...) //nolint:noctx // it is ended by a signal
 	b.child.Stderr = os.Stderr
 	if b.in, err = b.child.StdinPipe(); err != nil {
 		return err
