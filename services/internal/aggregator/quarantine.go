@@ -102,6 +102,11 @@ func quarantineRows(m *broker.Message) []goldstore.QuarantineRow {
 	if err != nil {
 		return []goldstore.QuarantineRow{foreignRow(m, err)}
 	}
+	return QuarantineRows(batch)
+}
+
+// QuarantineRows returns the entries of the quarantine that a batch has.
+func QuarantineRows(batch *wire.Quarantine) []goldstore.QuarantineRow {
 	rows := make([]goldstore.QuarantineRow, 0, batch.Len())
 	for r := range batch.Refusals() {
 		rows = append(rows, goldstore.QuarantineRow{

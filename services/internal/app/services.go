@@ -27,10 +27,10 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 		}
 		deps := p.stageDeps(s)
 		return p.share(ctx, name, 1, func(ctx context.Context, _ int) error {
-			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
+			defer p.health.Forget(stage.PositionKey(ingest.Stage, shard))
 			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 			return stage.Run(ctx, deps, stage.Config{
-				Key:    query.PositionKey(ingest.Stage, shard),
+				Key:    stage.PositionKey(ingest.Stage, shard),
 				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard),
 				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
@@ -46,7 +46,7 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 		deps := p.stageDeps(s)
 		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
 			return stage.Run(ctx, deps, stage.Config{
-				Key:    query.PositionKey(cleaner.Stage, partition),
+				Key:    stage.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,

@@ -60,7 +60,7 @@ func withJetStream(
 	ctx context.Context, s settings.Broker, errOut io.Writer, what func(jetstream.JetStream) error,
 ) error {
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	conn, err := connectNow(ctx, s, "energy catalog", log)
+	conn, err := connectNow(ctx, s, "energy", log)
 	if err != nil {
 		return fmt.Errorf("%w; is the platform running (energy up)? ENERGY_NATS_URL names another NATS server", err)
 	}
@@ -124,9 +124,7 @@ Live traffic goes on meanwhile. Stopped anywhere, apply the same file again to g
 on; a file that is in force and applied changes nothing. A file with faults is
 refused with all of them. docs/catalog.md describes the file.
 
-The broker is at ENERGY_NATS_URL, the database at DATABASE_URL. With neither set
-they are those of the energy up that runs on the folder --data; where only
-ENERGY_NATS_URL is set, --data has to be given for that.`,
+` + placesUsage,
 		Example: `  energy catalog show > catalog.yaml
   energy catalog apply catalog.yaml`,
 		Args: func(c *cobra.Command, args []string) error {
@@ -140,20 +138,7 @@ ENERGY_NATS_URL is set, --data has to be given for that.`,
 			if err != nil {
 				return usageError{err}
 			}
-			complete, err := withDatabase(environment, data, c.Flags().Changed("data"))
-			if err != nil {
-				return err
-			}
-			s, err := config.Load[target](complete)
-			if err != nil {
-				return usageError{err}
-			}
-			return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
-				store, err := openStore(c.Context(), s.Postgres, "energy catalog")
-				if err != nil {
-					return err
-				}
-				defer store.Close()
+			return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
 				return applyCatalog(c, js, store, document)
 			})
 		},

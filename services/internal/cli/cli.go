@@ -91,6 +91,7 @@ the same bytes whatever order, repetition or crash they came through.`,
 		sqlURLCommand(environment),
 		psqlCommand(environment),
 		statusCommand(getenv),
+		verifyCommand(environment),
 		healthCommand(getenv),
 		settingsCommand(),
 	)

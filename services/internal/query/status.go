@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,9 +13,6 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
-
-// PositionKey names the position of a stage for a partition or shard.
-func PositionKey(stage string, n int) string { return fmt.Sprintf("%s.%d", stage, n) }
 
 // Pipeline is where the state of the pipeline is read.
 type Pipeline struct {
@@ -47,7 +43,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	ingest, err := p.stage(ctx, "ingest", p.Shards, func(n int) (source, broker.Position) {
-		return source{broker.IngressStream(n), ""}, kept[PositionKey("ingest", n)]
+		return source{broker.IngressStream(n), ""}, kept[stage.PositionKey("ingest", n)]
 	})
 	if err != nil {
 		return nil, err
@@ -56,7 +52,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	silver, err := p.stage(ctx, "silver", p.Partitions, func(n int) (source, broker.Position) {
-		return source{broker.StreamBronze, broker.BronzeSubject(n)}, kept[PositionKey("silver", n)]
+		return source{broker.StreamBronze, broker.BronzeSubject(n)}, kept[stage.PositionKey("silver", n)]
 	})
 	if err != nil {
 		return nil, err
@@ -66,13 +62,13 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	gold, err := p.stage(ctx, "gold", p.Partitions, func(n int) (source, broker.Position) {
-		return source{broker.StreamSilver, broker.SilverSubject(n)}, positions[PositionKey("gold", n)]
+		return source{broker.StreamSilver, broker.SilverSubject(n)}, positions[stage.PositionKey("gold", n)]
 	})
 	if err != nil {
 		return nil, err
 	}
 	projected, err := p.stage(ctx, "quarantine", 1, func(int) (source, broker.Position) {
-		return source{broker.StreamQuarantine, ""}, positions[PositionKey("quarantine", 0)]
+		return source{broker.StreamQuarantine, ""}, positions[stage.PositionKey("quarantine", 0)]
 	})
 	if err != nil {
 		return nil, err
@@ -132,15 +128,15 @@ func rejudged(kept map[string]broker.Position) (sent uint64) {
 
 // conserve compares what each stage passed on with what the next took in.
 func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages ...*energyv1.StageStatus) {
-	for i, stage := range out.GetStages() {
-		if stage.GetPendingMessages() > 0 {
+	for i, one := range out.GetStages() {
+		if one.GetPendingMessages() > 0 {
 			out.CaughtUp = false
 		}
-		if i == 0 || i >= len(stages) || stage.GetPendingMessages() > 0 {
+		if i == 0 || i >= len(stages) || one.GetPendingMessages() > 0 {
 			continue
 		}
-		passed, taken := stages[i-1].GetReadingsOut(), stage.GetReadingsIn()
-		if stage.GetStage() == "gold" {
+		passed, taken := stages[i-1].GetReadingsOut(), one.GetReadingsIn()
+		if one.GetStage() == "gold" {
 			passed += rejudged
 		}
 		if taken < passed {
@@ -161,7 +157,7 @@ func (s *Server) stored(ctx context.Context) (map[string]broker.Position, []*ene
 			return err
 		}
 		for _, p := range all {
-			positions[PositionKey(p.Stage, int(p.Partition))] = broker.Position{
+			positions[stage.PositionKey(p.Stage, int(p.Partition))] = broker.Position{
 				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts(p.Counts),
 			}
 		}
