@@ -160,3 +160,24 @@ func (f *fields) contentRow() (r ContentRow, p EncodedPart, err error) {
 	p.Samples, p.Stamps = bytes.Clone(f.bytes()), bytes.Clone(f.bytes())
 	return r, p, f.err()
 }
+
+const selectRowKeys = `
+SELECT b.series_id, b.start, b.width
+FROM unnest($1::bigint[]) AS s(id)
+JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start < $3`
+
+// RowKeys calls fn for each row of the series that overlaps [from, to), in Unix ns, in
+// no order.
+func (tx *ReadTx) RowKeys(ctx context.Context, ids []int64, from, to int64, fn func(RowKey) error) error {
+	err := tx.each(ctx, selectRowKeys, spanArguments(ids, from, to), func(f *fields) error {
+		k := f.key()
+		if err := f.err(); err != nil || !k.overlaps(from, to) {
+			return err
+		}
+		return fn(k)
+	})
+	if err != nil {
+		return fmt.Errorf("read the rows of %d series: %w", len(ids), err)
+	}
+	return nil
+}

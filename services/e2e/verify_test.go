@@ -101,7 +101,7 @@ func TestVerify(t *testing.T) {
 		for _, damage := range []struct{ name, sql, want string }{
 			{"a statistic", "UPDATE gold.base SET sum = sum + 1 WHERE " + first, "differs in sum\n"},
 			{"versions", `UPDATE gold.base SET samples = '\x0102' WHERE ` + first, "is damaged"},
-			{"a stamp", "UPDATE gold.base SET stamps = (SELECT stamps FROM gold.base WHERE " + last + ") WHERE " + first, "stamps"},
+			{"a stamp", "UPDATE gold.base SET stamps = (SELECT stamps FROM gold.base WHERE " + last + ") WHERE " + first, "differs in"},
 			{"a row", "DELETE FROM gold.base WHERE " + first, "is missing, with 1 version"},
 			{"a refusal", "DELETE FROM gold.quarantine WHERE ctid = (SELECT min(ctid) FROM gold.quarantine)", "neither in gold nor in"},
 		} {

@@ -15,8 +15,10 @@ import (
 
 // Range is the messages of one subject of a stream with After < sequence ≤ Until.
 type Range struct {
-	Stream, Subject string
-	After, Until    uint64
+	Stream  string `json:"stream"`
+	Subject string `json:"subject,omitempty"`
+	After   uint64 `json:"after"`
+	Until   uint64 `json:"until"`
 }
 
 // Reading is how a stream is read.

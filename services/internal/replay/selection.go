@@ -30,8 +30,12 @@ func (s *Selection) All() bool {
 
 // Takes reports whether a version of a series is selected.
 func (s *Selection) Takes(series *reading.Series, v *gold.Version) bool {
-	return s.TakesSeries(series) && within(v.Stamp.Received, s.ReceivedFrom, s.ReceivedTo) &&
-		within(v.Time, s.EventFrom, s.EventTo)
+	return s.TakesSeries(series) && s.TakesTimes(v)
+}
+
+// TakesTimes reports whether a version of a series that is selected is.
+func (s *Selection) TakesTimes(v *gold.Version) bool {
+	return within(v.Stamp.Received, s.ReceivedFrom, s.ReceivedTo) && within(v.Time, s.EventFrom, s.EventTo)
 }
 
 // TakesSeries reports whether readings of a series can be selected.

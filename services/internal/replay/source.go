@@ -23,20 +23,20 @@ type Source struct {
 // Unit is a part of a replay that is read in order.
 type Unit struct {
 	Range
-	Name      string // among the units of the replay
-	Created   time.Time
-	Shard     int  // of an ingress stream
-	Partition int  // −1: readings of all partitions
-	Releases  bool // only the releases among the messages
+	Name      string    `json:"name"`               // among the units of the replay
+	Created   time.Time `json:"created"`            // when the stream was made
+	Shard     int       `json:"shard,omitempty"`    // of an ingress stream
+	Partition int       `json:"partition"`          // −1: readings of all partitions
+	Releases  bool      `json:"releases,omitempty"` // only the releases among the messages
 }
 
 // Batch is what some messages of a unit give.
 type Batch struct {
-	Unit  *Unit
-	First uint64 // sequences of the messages
-	Last  uint64
-	Bytes int
-	Parts []Part // the unit's partition, or all
+	Unit     *Unit
+	First    uint64 // sequences of the messages
+	Last     uint64
+	Messages int
+	Parts    []Part // the unit's partition, or all
 }
 
 // Partition returns the partition of a part.
@@ -148,9 +148,8 @@ func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch
 		each = s.Reading.releases
 	}
 	return each(ctx, of, func(messages []broker.Message) error {
-		b := &Batch{Unit: u, First: messages[0].Sequence, Last: messages[len(messages)-1].Sequence}
-		for i := range messages {
-			b.Bytes += messages[i].Size()
+		b := &Batch{
+			Unit: u, First: messages[0].Sequence, Last: messages[len(messages)-1].Sequence, Messages: len(messages),
 		}
 		var err error
 		if b.Parts, err = s.refine(ctx, refiner, u, messages); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/services/internal/replay"
 )
 
 // Difference is a row in which gold is not what the source gives.
@@ -27,7 +28,7 @@ func (d *Difference) String() string {
 
 // bucket compares the rows of a bucket with from ≤ key < to.
 func (v *verification) bucket(ctx context.Context, n int, from, to goldstore.RowKey) error {
-	windows, middle, err := v.spill.load(n, from, to, v.MaxVersions)
+	windows, middle, err := v.gathered.Load(n, from, to, v.MaxVersions)
 	if err != nil {
 		return err
 	}
@@ -40,7 +41,7 @@ func (v *verification) bucket(ctx context.Context, n int, from, to goldstore.Row
 	err = v.tx.Content(ctx, from, to, func(r *goldstore.ContentRow) error {
 		w, ok := windows[r.RowKey]
 		if !ok {
-			w = &window{Key: gold.Key{Series: r.Series, Start: r.Start, Width: r.Width}}
+			w = &replay.Window{Key: gold.Key{Series: r.Series, Start: r.Start, Width: r.Width}}
 		}
 		delete(windows, r.RowKey)
 		v.report.Rows++
@@ -51,22 +52,22 @@ func (v *verification) bucket(ctx context.Context, n int, from, to goldstore.Row
 		return err
 	}
 	for _, w := range windows {
-		if len(w.versions[required]) > 0 {
+		if len(w.Versions[required]) > 0 {
 			v.report.Rows++
-			v.differs(&w.Key, fmt.Sprintf("is missing, with %s", count(len(w.versions[required]), "version")))
+			v.differs(&w.Key, fmt.Sprintf("is missing, with %s", count(len(w.Versions[required]), "version")))
 		}
 	}
 	return nil
 }
 
 // row compares a row with what gold must and may hold of its window.
-func (v *verification) row(r *goldstore.ContentRow, w *window) {
+func (v *verification) row(r *goldstore.ContentRow, w *replay.Window) {
 	have, err := r.Versions()
 	if err != nil {
 		v.differs(&w.Key, fmt.Sprintf("is damaged: %v", err))
 		return
 	}
-	if len(have) == 0 && len(w.versions[required]) == 0 {
+	if len(have) == 0 && len(w.Versions[required]) == 0 {
 		return // emptied by a rebuild
 	}
 	expected, unheld := v.expected(have, w)
@@ -88,12 +89,12 @@ func (v *verification) row(r *goldstore.ContentRow, w *window) {
 // expected returns what the row is to hold: what it must, and of what it may what it
 // does. Of versions whose reading the source holds no more nobody knows; they are
 // taken as they are, and counted.
-func (v *verification) expected(have []gold.Version, w *window) (expected []gold.Version, unheld int) {
-	expected = slices.Clone(w.versions[required])
+func (v *verification) expected(have []gold.Version, w *replay.Window) (expected []gold.Version, unheld int) {
+	expected = slices.Clone(w.Versions[required])
 	var taken []gold.Version
 	for i := range have {
 		h := &have[i]
-		must, may := find(w.versions[required], h), find(w.versions[optional], h)
+		must, may := find(w.Versions[required], h), find(w.Versions[optional], h)
 		switch {
 		case must != nil && must.Stamp == h.Stamp:
 		case may != nil && may.Stamp.Compare(h.Stamp) <= 0 && (must == nil || h.Stamp.Compare(must.Stamp) < 0):

@@ -64,6 +64,21 @@ func (r *Report) OK() bool { return r.Differences == 0 && r.Lost == 0 }
 // ErrCatalogMoved says that the catalogue changed meanwhile.
 var ErrCatalogMoved = errors.New("an epoch of the catalogue came into force or was applied meanwhile: verify again")
 
+// Kinds of versions.
+const (
+	required = iota // gold must hold them
+	optional        // gold may hold them
+	kinds
+)
+
+// What is gathered is kept in files by ranges of the series' ids, in whose order gold
+// is read.
+const (
+	bucketBits = 6
+	buckets    = 1 << bucketBits
+	bucketSpan = 1 << (63 - bucketBits) // ids in a bucket; an id has 63 bits
+)
+
 const (
 	defaultMaxVersions = 1 << 20
 	batchBytes         = 4 << 20
@@ -81,10 +96,13 @@ func Run(ctx context.Context, c Config) (report Report, err error) {
 	if v.topology, err = broker.Open(ctx, c.JetStream); err != nil {
 		return report, err
 	}
-	if v.spill, err = newSpill(c.Dir); err != nil {
+	v.gathered, err = replay.NewGathering(c.Dir, buckets, func(s reading.Series) int {
+		return int(goldstore.SeriesID(s) / bucketSpan)
+	})
+	if err != nil {
 		return report, err
 	}
-	defer func() { err = errors.Join(err, v.spill.Close()) }()
+	defer func() { err = errors.Join(err, v.gathered.Close()) }()
 	known, err := replay.LoadHistory(ctx, c.JetStream)
 	if err != nil {
 		return report, err
@@ -115,7 +133,7 @@ type verification struct {
 	topology broker.Topology
 	history  *replay.History
 	tx       *goldstore.ReadTx
-	spill    *spill
+	gathered *replay.Gathering
 	report   Report
 	coverage coverage
 	groups   [kinds]*gold.Collector
@@ -181,7 +199,7 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 		}
 	}
 	for kind := range v.groups {
-		if err := v.spill.add(byte(kind), v.groups[kind].Take()); err != nil {
+		if err := v.gathered.Add(byte(kind), v.groups[kind].Take()); err != nil {
 			return err
 		}
 	}

@@ -1,4 +1,4 @@
-package verify
+package replay
 
 import (
 	"bufio"
@@ -10,55 +10,49 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 )
 
-// What gold must and may hold is gathered on disk, in files by ranges of the
-// series' ids, since readings come in the order in which they were received: each
-// file is then compared with the rows of its range, in parts that fit into memory.
+// Kinds of versions that a Gathering keeps apart.
+const kinds = 2
 
-const (
-	bucketBits = 6
-	buckets    = 1 << bucketBits
-	bucketSpan = 1 << (63 - bucketBits) // ids in a bucket; an id has 63 bits
-)
-
-// Kinds of versions.
-const (
-	required = iota // gold must hold them
-	optional        // gold may hold them
-	kinds
-)
-
-// spill keeps groups of versions on disk.
-type spill struct {
+// Gathering keeps versions on disk until all of a replay are there: readings come in
+// the order in which they were received, gold is worked through by rows. Its files
+// hold some 20 bytes a version and are loaded in parts that fit into memory.
+type Gathering struct {
 	dir    string
+	of     func(reading.Series) int
 	series []reading.Series
 	known  map[reading.Series]seriesRef
-	files  [buckets]*os.File
-	out    [buckets]*bufio.Writer
+	files  []*os.File
+	out    []*bufio.Writer
 	buffer []byte
 }
 
-// seriesRef is a series' place in the list, and its id.
+// seriesRef is a series' place in the list, its id and its file.
 type seriesRef struct {
 	place uint64
 	id    int64
+	file  int
 }
 
-// newSpill makes a folder below dir, the system's for temporary files if dir is
-// empty. Close removes it.
-func newSpill(dir string) (*spill, error) {
-	own, err := os.MkdirTemp(dir, "energy-verify-")
+// NewGathering makes a folder below dir, the system's for temporary files if dir is
+// empty, with so many files; of tells which one a series goes to. Close removes it.
+func NewGathering(dir string, files int, of func(reading.Series) int) (*Gathering, error) {
+	own, err := os.MkdirTemp(dir, "energy-replay-")
 	if err != nil {
 		return nil, err
 	}
-	s := &spill{dir: own, known: make(map[reading.Series]seriesRef)}
+	s := &Gathering{
+		dir: own, of: of, known: make(map[reading.Series]seriesRef),
+		files: make([]*os.File, files), out: make([]*bufio.Writer, files),
+	}
 	for i := range s.files {
-		s.files[i], err = os.Create(filepath.Join(own, fmt.Sprintf("%02x", i)))
+		s.files[i], err = os.Create(filepath.Join(own, strconv.Itoa(i)))
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -68,7 +62,7 @@ func newSpill(dir string) (*spill, error) {
 }
 
 // Close removes the folder.
-func (s *spill) Close() error {
+func (s *Gathering) Close() error {
 	var faults []error
 	for _, f := range s.files {
 		if f != nil {
@@ -79,22 +73,24 @@ func (s *spill) Close() error {
 }
 
 // ref returns the place of a series, which is given one at first.
-func (s *spill) ref(series reading.Series) seriesRef {
+func (s *Gathering) ref(series reading.Series) seriesRef {
 	r, ok := s.known[series]
 	if !ok {
-		r = seriesRef{uint64(len(s.series)), goldstore.SeriesID(series)}
+		r = seriesRef{uint64(len(s.series)), goldstore.SeriesID(series), s.of(series)}
 		s.series = append(s.series, series)
 		s.known[series] = r
 	}
 	return r
 }
 
-// add appends groups of one kind.
-func (s *spill) add(kind byte, groups []gold.Group) error {
+// Add appends groups of a kind, 0 or 1. One without versions names a window.
+func (s *Gathering) Add(kind byte, groups []gold.Group) error {
 	for i := range groups {
 		g := &groups[i]
 		r := s.ref(g.Series)
-		for versions := range slices.Chunk(g.Versions, gold.MaxVersions) {
+		for rest := g.Versions; ; {
+			versions := rest[:min(len(rest), gold.MaxVersions)]
+			rest = rest[len(versions):]
 			b := binary.AppendUvarint(append(s.buffer[:0], kind), r.place)
 			b = binary.AppendVarint(b, g.Start)
 			b = binary.AppendVarint(b, int64(g.Width))
@@ -104,31 +100,34 @@ func (s *spill) add(kind byte, groups []gold.Group) error {
 				b = append(binary.AppendUvarint(b, uint64(len(column))), column...)
 			}
 			s.buffer = b
-			if _, err := s.out[r.id/bucketSpan].Write(b); err != nil {
+			if _, err := s.out[r.file].Write(b); err != nil {
 				return err
+			}
+			if len(rest) == 0 {
+				break
 			}
 		}
 	}
 	return nil
 }
 
-// window is what gold must and may hold of one window.
-type window struct {
+// Window is what was gathered of one window, by kind.
+type Window struct {
 	gold.Key
-	versions [kinds][]gold.Version
+	Versions [kinds][]gold.Version // normalized
 }
 
-// load returns the windows of a bucket with from ≤ key < to. When these have more
-// versions than the limit it returns a key that divides them, unless they are of one
-// window.
-func (s *spill) load(bucket int, from, to goldstore.RowKey, limit int) (
-	windows map[goldstore.RowKey]*window, middle goldstore.RowKey, err error,
+// Load returns the windows in a file with from ≤ key < to. When these have more
+// versions than the limit it returns a key that divides them instead, unless they are
+// of one window.
+func (s *Gathering) Load(file int, from, to goldstore.RowKey, limit int) (
+	windows map[goldstore.RowKey]*Window, middle goldstore.RowKey, err error,
 ) {
-	if err := s.out[bucket].Flush(); err != nil {
+	if err := s.out[file].Flush(); err != nil {
 		return nil, middle, err
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(s.files[bucket], 0, math.MaxInt64), 256<<10)
-	windows = make(map[goldstore.RowKey]*window)
+	in := bufio.NewReaderSize(io.NewSectionReader(s.files[file], 0, math.MaxInt64), 256<<10)
+	windows = make(map[goldstore.RowKey]*Window)
 	for count := 0; ; {
 		kind, key, group, err := s.read(in, from, to)
 		if errors.Is(err, io.EOF) {
@@ -142,24 +141,24 @@ func (s *spill) load(bucket int, from, to goldstore.RowKey, limit int) (
 		}
 		w, ok := windows[key]
 		if !ok {
-			w = &window{Key: group.Key}
+			w = &Window{Key: group.Key}
 			windows[key] = w
 		}
-		w.versions[kind] = append(w.versions[kind], group.Versions...)
-		if count += len(group.Versions); count > limit && len(windows) > 1 {
+		w.Versions[kind] = append(w.Versions[kind], group.Versions...)
+		if count += len(group.Versions) + 1; count > limit && len(windows) > 1 {
 			return nil, middleOf(windows), nil
 		}
 	}
 	for _, w := range windows {
-		for kind := range w.versions {
-			w.versions[kind] = gold.Normalize(w.versions[kind])
+		for kind := range w.Versions {
+			w.Versions[kind] = gold.Normalize(w.Versions[kind])
 		}
 	}
 	return windows, middle, nil
 }
 
 // read reads the next group, nil when its key is not in the range.
-func (s *spill) read(in *bufio.Reader, from, to goldstore.RowKey) (
+func (s *Gathering) read(in *bufio.Reader, from, to goldstore.RowKey) (
 	kind byte, key goldstore.RowKey, group *gold.Group, err error,
 ) {
 	if kind, err = in.ReadByte(); err != nil {
@@ -173,7 +172,7 @@ func (s *spill) read(in *bufio.Reader, from, to goldstore.RowKey) (
 	if f.err != nil {
 		return kind, key, nil, errors.Join(errDamaged, f.err)
 	}
-	if before(key, from) || !before(key, to) {
+	if RowBefore(key, from) || !RowBefore(key, to) {
 		return kind, key, nil, nil
 	}
 	group.Versions, err = gold.Decode(group.Start, samples, stamps)
@@ -182,22 +181,22 @@ func (s *spill) read(in *bufio.Reader, from, to goldstore.RowKey) (
 
 var errDamaged = errors.New("a file of gathered versions ends in the middle")
 
-// before reports whether a row stands before another by series and start.
-func before(k, l goldstore.RowKey) bool {
+// RowBefore reports whether a row stands before another by series and start.
+func RowBefore(k, l goldstore.RowKey) bool {
 	return k.SeriesID < l.SeriesID || k.SeriesID == l.SeriesID && k.Start < l.Start
 }
 
 // middleOf returns a key that divides windows, of which there are two at least.
-func middleOf(windows map[goldstore.RowKey]*window) goldstore.RowKey {
+func middleOf(windows map[goldstore.RowKey]*Window) goldstore.RowKey {
 	keys := make([]goldstore.RowKey, 0, len(windows))
 	for k := range windows {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(k, l goldstore.RowKey) int {
 		switch {
-		case before(k, l):
+		case RowBefore(k, l):
 			return -1
-		case before(l, k):
+		case RowBefore(l, k):
 			return 1
 		default:
 			return 0
