@@ -33,6 +33,8 @@ func TestContractRefusesBadFields(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)
 	p.status(t) // it stands
+	execSQL(t, p.databaseURL, `INSERT INTO gold.batches (id, kind, selection, code_version, epoch)
+		VALUES ('contract', 'merge', '{"layer": "readings"}', 'test', 1)`)
 	c := &contract{platform: p, conn: connect(t, p.grpc), routes: routes(t, p), used: make(map[protoreflect.FullName]bool)}
 	calls := slices.Concat(
 		methods(energyv1.File_energy_v1_query_proto.Services().ByName("QueryService")),

@@ -91,6 +91,10 @@ func printVerified(out io.Writer, r *verify.Report) {
 	fmt.Fprintf(out, "%d readings of %s, catalogue epoch %d\n", r.Readings, r.Layer, r.Epoch)
 	fmt.Fprintf(out, "%d rows compared, %d differ\n", r.Rows, r.Differences)
 	fmt.Fprintf(out, "%d refused readings looked up, %d lost\n", r.Refused, r.Lost)
+	if r.Uncovered {
+		fmt.Fprintln(out, "no position and no batch of all readings tells what this database must hold: "+
+			"only what it does hold was checked")
+	}
 	for _, one := range []struct {
 		n    uint64
 		what string

@@ -7,6 +7,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/batch"
 	"github.com/energy-platform/energy/services/internal/cleaner"
 	"github.com/energy-platform/energy/services/internal/ingest"
 	"github.com/energy-platform/energy/services/internal/replay"
@@ -116,9 +117,12 @@ func (v *verification) stages(ctx context.Context) error {
 // cover finds what the snapshot covers.
 func (v *verification) cover(ctx context.Context) error {
 	c := &v.coverage
-	merged, projected, err := v.merged(ctx)
+	merged, projected, live, err := v.merged(ctx)
 	if err != nil {
 		return err
+	}
+	if !live {
+		return v.coverBatches(ctx)
 	}
 	if c.limited, err = v.tx.RefusedStamps(ctx, aggregator.Stage); err != nil {
 		return err
@@ -141,16 +145,37 @@ func (v *verification) cover(ctx context.Context) error {
 	return err
 }
 
+// coverBatches finds what a database covers that no gold-aggregator keeps: what batch
+// runs have brought there from READINGS.
+func (v *verification) coverBatches(ctx context.Context) error {
+	c := &v.coverage
+	records, err := v.tx.Batches(ctx, 0)
+	if err != nil {
+		return err
+	}
+	for n := range c.ingested {
+		c.ingested[n], err = batch.Covered(records, c.streams[broker.IngressStream(n)])
+		if err != nil {
+			return err
+		}
+		v.report.Uncovered = v.report.Uncovered || c.ingested[n] == 0
+	}
+	c.tails = make([]pending, v.topology.Partitions)
+	c.limited, err = v.tx.RefusedStamps(ctx, aggregator.Stage)
+	return err
+}
+
 // merged returns how far gold and the quarantine are in the snapshot, by partition
-// of SILVER, and looks at the streams after that.
-func (v *verification) merged(ctx context.Context) (merged []uint64, projected uint64, err error) {
+// of SILVER, and looks at the streams after that. The database is live if
+// gold-aggregator keeps it.
+func (v *verification) merged(ctx context.Context) (merged []uint64, projected uint64, live bool, err error) {
 	stored, err := v.tx.Positions(ctx)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	statuses, err := broker.StreamStatuses(ctx, v.JetStream)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, false, err
 	}
 	v.coverage.streams = make(map[string]broker.StreamStatus, len(statuses))
 	for _, s := range statuses {
@@ -164,10 +189,10 @@ func (v *verification) merged(ctx context.Context) (merged []uint64, projected u
 		p := &stored[i]
 		switch {
 		case p.Stage == aggregator.Stage && int(p.Partition) < len(merged) && reads(p, broker.StreamSilver):
-			merged[p.Partition] = p.Sequence
+			merged[p.Partition], live = p.Sequence, true
 		case p.Stage == aggregator.QuarantineStage && reads(p, broker.StreamQuarantine):
 			projected = p.Sequence
 		}
 	}
-	return merged, projected, nil
+	return merged, projected, live, nil
 }

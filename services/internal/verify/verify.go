@@ -56,6 +56,9 @@ type Report struct {
 	Behind       uint64 // rows that an epoch which is not applied computes otherwise
 	Differences  uint64 // rows that differ
 	Lost         uint64 // refusals that are not in gold.quarantine
+	// Uncovered says that neither gold-aggregator nor a batch run of all readings tells
+	// what the database must hold: then only what it does hold is checked.
+	Uncovered bool
 }
 
 // OK reports whether gold is what the source gives.
