@@ -202,9 +202,9 @@ func TestRunBatchBesideTraffic(t *testing.T) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		tick := time.NewTicker(50 * time.Millisecond)
+		tick := time.NewTicker(300 * time.Millisecond)
 		defer tick.Stop()
-		for hour := 1; ; hour++ {
+		for hour := 1; ; hour = hour%40 + 1 { // what was sent before comes again
 			publishReadings(t, js, siteReadings(siteStart.Add(time.Duration(hour)*time.Hour), 6))
 			select {
 			case <-stop:
