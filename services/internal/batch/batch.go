@@ -29,14 +29,8 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
-)
-
-// Kinds of runs, as their records have them.
-const (
-	KindMerge   = "merge"
-	KindRebuild = "rebuild"
-	KindPlan    = "plan"
 )
 
 // Config is what a run does.
@@ -45,7 +39,7 @@ type Config struct {
 	Store     *goldstore.Store
 	Logger    *slog.Logger
 
-	Job    Job
+	Job    job.Job
 	Plan   bool   // write nothing but the record
 	Resume string // id of a run to go on with; Job and Plan are its own then
 
@@ -66,12 +60,10 @@ type Config struct {
 	Changed  func(*gold.Change)
 }
 
-// Job is what a run replays, as its record keeps it.
-type Job struct {
-	Layer     string           `json:"layer"`
-	Selection replay.Selection `json:"selection"`
-	Rebuild   bool             `json:"rebuild,omitempty"`
-	Units     []replay.Unit    `json:"units,omitempty"` // what the streams held when the run began
+// Recorded is the job of a run as its record keeps it.
+type Recorded struct {
+	job.Job
+	Units []replay.Unit `json:"units"` // what the streams held when the run began
 	// Bound is the end of the receive times that a rebuild from BRONZE replaces, Unix ns.
 	Bound int64 `json:"bound,omitempty"`
 }
@@ -100,6 +92,7 @@ const (
 // run is one run at work.
 type run struct {
 	Config
+	job      Recorded
 	layer    replay.Layer
 	record   goldstore.BatchRecord
 	history  *replay.History
@@ -119,7 +112,7 @@ func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	if c.MaxVersions == 0 {
 		c.MaxVersions = defaultMaxVersions
 	}
-	r := &run{Config: c}
+	r := &run{Config: c, job: Recorded{Job: c.Job}}
 	if err := r.open(ctx); err != nil {
 		return r.record, err
 	}
@@ -186,27 +179,27 @@ func (r *run) begin(ctx context.Context) error {
 	if err = r.aim(); err != nil {
 		return err
 	}
-	if r.Job.Rebuild {
+	if r.job.Rebuild {
 		if err := r.checkHeld(ctx); err != nil {
 			return err
 		}
 	}
-	if r.Job.Units, err = r.source.Units(ctx); err != nil {
+	if r.job.Units, err = r.source.Units(ctx); err != nil {
 		return err
 	}
-	kind := KindMerge
+	kind := job.KindMerge
 	switch {
 	case r.Plan:
-		kind = KindPlan
-	case r.Job.Rebuild:
-		kind = KindRebuild
+		kind = job.KindPlan
+	case r.job.Rebuild:
+		kind = job.KindRebuild
 	}
 	now := time.Now().UTC()
 	b := goldstore.BatchRecord{
 		ID: newID(now), Kind: kind, State: goldstore.BatchRunning,
 		CodeVersion: r.CodeVersion, Epoch: r.history.Catalog().Epoch(), StartedAt: now,
 	}
-	if b.Selection, err = json.Marshal(r.Job); err != nil {
+	if b.Selection, err = json.Marshal(r.job); err != nil {
 		return err
 	}
 	if err := r.Store.CreateBatch(ctx, &b, r.topology.Partitions); err != nil {
@@ -225,7 +218,7 @@ func newID(now time.Time) string {
 
 // aim makes the source of the job.
 func (r *run) aim() (err error) {
-	if r.layer, err = replay.ParseLayer(r.Job.Layer); err != nil {
+	if r.layer, err = replay.ParseLayer(r.job.Layer); err != nil {
 		return err
 	}
 	r.source = replay.Source{
@@ -233,7 +226,7 @@ func (r *run) aim() (err error) {
 			JetStream: r.JetStream, Budget: broker.NewBudget(r.BudgetBytes), Logger: r.Logger,
 			Limits: broker.BatchLimits{Bytes: batchBytes},
 		},
-		Topology: r.topology, History: r.history, Layer: r.layer, Selection: r.Job.Selection, Releases: true,
+		Topology: r.topology, History: r.history, Layer: r.layer, Selection: r.job.Selection, Releases: true,
 	}
 	return nil
 }
@@ -251,12 +244,12 @@ func (r *run) resume(ctx context.Context) error {
 		r.record = goldstore.BatchRecord{}
 		return fmt.Errorf("resume %s: %w", r.Resume, ErrDone)
 	}
-	if err := json.Unmarshal(r.record.Selection, &r.Job); err != nil {
+	if err := json.Unmarshal(r.record.Selection, &r.job); err != nil {
 		return fmt.Errorf("resume %s: %w", r.Resume, err)
 	}
-	r.Plan, r.record.State, r.record.Error = r.record.Kind == KindPlan, goldstore.BatchRunning, ""
-	for i := range r.Job.Units {
-		u := &r.Job.Units[i]
+	r.Plan, r.record.State, r.record.Error = r.record.Kind == job.KindPlan, goldstore.BatchRunning, ""
+	for i := range r.job.Units {
+		u := &r.job.Units[i]
 		stream, err := broker.Stream(ctx, r.JetStream, u.Stream)
 		if err != nil {
 			return err

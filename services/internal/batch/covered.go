@@ -6,6 +6,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
 
@@ -14,17 +15,17 @@ import (
 func Covered(records []goldstore.BatchRecord, stream broker.StreamStatus) (sequence uint64, err error) {
 	for i := range records {
 		b := &records[i]
-		if b.State != goldstore.BatchDone || b.Kind == KindPlan {
+		if b.State != goldstore.BatchDone || b.Kind == job.KindPlan {
 			continue
 		}
-		var job Job
-		if err := json.Unmarshal(b.Selection, &job); err != nil {
+		var done Recorded
+		if err := json.Unmarshal(b.Selection, &done); err != nil {
 			return 0, fmt.Errorf("selection of batch %s: %w", b.ID, err)
 		}
-		if job.Layer != replay.Readings.String() || !job.Selection.All() {
+		if done.Layer != replay.Readings.String() || !done.Selection.All() {
 			continue
 		}
-		for _, u := range job.Units {
+		for _, u := range done.Units {
 			if u.Stream == stream.Name && u.Created.Equal(stream.Created) {
 				sequence = max(sequence, u.Until)
 			}

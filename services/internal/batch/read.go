@@ -36,11 +36,11 @@ func (r *run) read(ctx context.Context) error {
 	in := &reader{run: r, groups: gold.NewCollector(r.history.Catalog()), counts: goldstore.BatchCounts{
 		Messages: make(map[string]uint64), Refused: make(map[string]uint64),
 	}}
-	r.meter.begin(r, "read", len(r.Job.Units))
+	r.meter.begin(r, "read", len(r.job.Units))
 	g, working := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range r.Job.Units {
-		u := &r.Job.Units[i]
+	for i := range r.job.Units {
+		u := &r.job.Units[i]
 		g.Go(func() error {
 			err := r.source.Each(working, u, 0, func(b *replay.Batch) error {
 				if err := in.take(working, b); err != nil {
@@ -57,7 +57,7 @@ func (r *run) read(ctx context.Context) error {
 		return err
 	}
 	r.record.Counts = in.counts
-	if !r.Job.Rebuild {
+	if !r.job.Rebuild {
 		return nil
 	}
 	if err := r.stillHeld(ctx); err != nil {
@@ -69,8 +69,8 @@ func (r *run) read(ctx context.Context) error {
 // stillHeld returns ErrNotHeld when something of the range was removed before it could
 // be read.
 func (r *run) stillHeld(ctx context.Context) error {
-	for i := range r.Job.Units {
-		u := &r.Job.Units[i]
+	for i := range r.job.Units {
+		u := &r.job.Units[i]
 		stream, err := broker.Stream(ctx, r.JetStream, u.Stream)
 		if err != nil {
 			return err
@@ -100,7 +100,7 @@ func (in *reader) take(ctx context.Context, b *replay.Batch) error {
 func (in *reader) gather(b *replay.Batch) (refused []goldstore.QuarantineRow, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	selection := &in.Job.Selection
+	selection := &in.job.Selection
 	in.counts.Messages[b.Unit.Stream] += uint64(b.Messages)
 	for i := range b.Parts {
 		part := &b.Parts[i]
@@ -129,7 +129,7 @@ func (in *reader) gather(b *replay.Batch) (refused []goldstore.QuarantineRow, er
 // name adds the stored rows of the selected series and times to what was gathered:
 // also those that the replay gives nothing for are rebuilt.
 func (r *run) name(ctx context.Context) error {
-	selection := &r.Job.Selection
+	selection := &r.job.Selection
 	from, to := int64(math.MinInt64/4), int64(math.MaxInt64/2)
 	if selection.EventFrom != 0 {
 		from = selection.EventFrom
@@ -158,7 +158,7 @@ func (r *run) checkHeld(ctx context.Context) error {
 	if r.layer == replay.Silver {
 		return fmt.Errorf("a rebuild replays readings or bronze: silver holds what was judged before")
 	}
-	s := &r.Job.Selection
+	s := &r.job.Selection
 	if r.layer == replay.Bronze && (s.FirstSequence > 0 || s.LastSequence > 0) {
 		return fmt.Errorf("a rebuild from bronze is selected by receive time: stamps do not tell sequences of BRONZE")
 	}
@@ -170,7 +170,7 @@ func (r *run) checkHeld(ctx context.Context) error {
 		return fmt.Errorf("%w: it holds what was received from %s on", ErrNotHeld, instant(since))
 	}
 	if r.layer == replay.Bronze {
-		r.Job.Bound, err = ingested(ctx, r.JetStream, r.topology)
+		r.job.Bound, err = ingested(ctx, r.JetStream, r.topology)
 	}
 	return err
 }
@@ -178,10 +178,10 @@ func (r *run) checkHeld(ctx context.Context) error {
 // replaced returns what tells the stored versions that a rebuild replaces: those
 // whose reading the run has read. Releases stay, where BRONZE may hold them no more.
 func (r *run) replaced() func(*gold.Version) bool {
-	selection := &r.Job.Selection
+	selection := &r.job.Selection
 	shards := make(map[uint32]*replay.Unit)
-	for i := range r.Job.Units {
-		if u := &r.Job.Units[i]; u.Partition < 0 {
+	for i := range r.job.Units {
+		if u := &r.job.Units[i]; u.Partition < 0 {
 			shards[uint32(u.Shard)] = u
 		}
 	}
@@ -190,7 +190,7 @@ func (r *run) replaced() func(*gold.Version) bool {
 			return false
 		}
 		if r.layer == replay.Bronze {
-			return v.Stamp.Received < r.Job.Bound
+			return v.Stamp.Received < r.job.Bound
 		}
 		u, ok := shards[v.Stamp.Stream]
 		return ok && v.Stamp.Received >= u.Created.UnixNano() &&

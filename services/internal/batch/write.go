@@ -112,7 +112,7 @@ func (w *writer) chunk(ctx context.Context, windows map[goldstore.RowKey]*replay
 		f.Groups = append(f.Groups, gold.Group{Key: window.Key, Versions: window.Versions[0]})
 	}
 	slices.SortFunc(f.Groups, func(a, b gold.Group) int { return a.Key.Compare(b.Key) })
-	if w.Job.Rebuild {
+	if w.job.Rebuild {
 		f.Replaced = w.replaced()
 	}
 	if w.feed != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/services/internal/ask"
 	"github.com/energy-platform/energy/services/internal/batch"
+	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
 
@@ -167,7 +168,7 @@ func printBatch(out io.Writer, b *goldstore.BatchRecord) {
 		fmt.Fprintf(out, "refused    %d by %s\n", b.Counts.Refused[rule], rule)
 	}
 	verb := ""
-	if b.Kind == batch.KindPlan {
+	if b.Kind == job.KindPlan {
 		verb = "would be "
 	}
 	fmt.Fprintf(out, "windows    %d %snew, %d %schanged, %d unchanged\n",

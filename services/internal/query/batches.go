@@ -16,7 +16,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/goldstore"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
-	"github.com/energy-platform/energy/services/internal/batch"
+	"github.com/energy-platform/energy/services/internal/job"
 )
 
 const (
@@ -89,15 +89,15 @@ func (s *Server) GetBatch(ctx context.Context, req *energyv1.GetBatchRequest) (*
 
 // batchMessage returns a record as the contract has it.
 func batchMessage(b *goldstore.BatchRecord) (*energyv1.Batch, error) {
-	var job batch.Job
-	if err := json.Unmarshal(b.Selection, &job); err != nil {
+	var asked job.Job
+	if err := json.Unmarshal(b.Selection, &asked); err != nil {
 		return nil, fmt.Errorf("selection of batch %s: %w", b.ID, err)
 	}
-	s, c := &job.Selection, &b.Changes
+	s, c := &asked.Selection, &b.Changes
 	out := &energyv1.Batch{
 		Id: b.ID, Kind: batchKinds[b.Kind], State: batchStates[b.State],
 		Selection: &energyv1.BatchSelection{
-			Layer: job.Layer, Rebuild: job.Rebuild,
+			Layer: asked.Layer, Rebuild: asked.Rebuild,
 			ReceivedFrom: instantOf(s.ReceivedFrom), ReceivedTo: instantOf(s.ReceivedTo),
 			FirstSequence: s.FirstSequence, LastSequence: s.LastSequence,
 			EventFrom: instantOf(s.EventFrom), EventTo: instantOf(s.EventTo),
@@ -127,9 +127,9 @@ func batchMessage(b *goldstore.BatchRecord) (*energyv1.Batch, error) {
 }
 
 var batchKinds = map[string]energyv1.BatchKind{
-	batch.KindMerge:   energyv1.BatchKind_BATCH_KIND_MERGE,
-	batch.KindRebuild: energyv1.BatchKind_BATCH_KIND_REBUILD,
-	batch.KindPlan:    energyv1.BatchKind_BATCH_KIND_PLAN,
+	job.KindMerge:   energyv1.BatchKind_BATCH_KIND_MERGE,
+	job.KindRebuild: energyv1.BatchKind_BATCH_KIND_REBUILD,
+	job.KindPlan:    energyv1.BatchKind_BATCH_KIND_PLAN,
 }
 
 var batchStates = map[goldstore.BatchState]energyv1.BatchState{

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/services/internal/job"
 )
 
 // Source is what is replayed.
@@ -15,7 +16,7 @@ type Source struct {
 	Topology  broker.Topology
 	History   *History
 	Layer     Layer
-	Selection Selection
+	Selection job.Selection
 	// Releases adds, to a replay of READINGS, the releases that BRONZE holds.
 	Releases bool
 }
@@ -76,7 +77,7 @@ func (s *Source) Units(ctx context.Context) (units []Unit, err error) {
 		}
 		if u.Name = u.Subject; s.Layer == Readings {
 			u.Releases, u.Name = true, "releases of "+u.Subject
-			selection = Selection{ReceivedFrom: selection.ReceivedFrom} // sequences are those of READINGS
+			selection = job.Selection{ReceivedFrom: selection.ReceivedFrom} // sequences are those of READINGS
 		}
 		if err := s.bound(ctx, &u, &selection); err != nil {
 			return nil, err
@@ -87,7 +88,7 @@ func (s *Source) Units(ctx context.Context) (units []Unit, err error) {
 }
 
 // bound finds the range of a unit's messages.
-func (s *Source) bound(ctx context.Context, u *Unit, selection *Selection) error {
+func (s *Source) bound(ctx context.Context, u *Unit, selection *job.Selection) error {
 	stream, err := broker.Stream(ctx, s.Reading.JetStream, u.Stream)
 	if err != nil {
 		return err

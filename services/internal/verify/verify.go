@@ -20,6 +20,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
 
@@ -168,7 +169,7 @@ func (v *verification) gather(ctx context.Context) error {
 	source := replay.Source{
 		Reading: v.reading, Topology: v.topology, History: v.history, Layer: v.Layer, Releases: true,
 		// What came later than the tails were looked at is in no snapshot.
-		Selection: replay.Selection{LastSequence: v.coverage.end(v.Layer)},
+		Selection: job.Selection{LastSequence: v.coverage.end(v.Layer)},
 	}
 	units, err := source.Units(ctx)
 	if err != nil {
