@@ -97,7 +97,8 @@ const (
 	insertBatch = `
 INSERT INTO gold.batches (id, kind, selection, code_version, epoch, started_at) VALUES ($1, $2, $3, $4, $5, $6)`
 	insertBatchParts = `
-INSERT INTO gold.batch_parts (batch, partition, series_id, start_ns) SELECT $1, p, -1, 0 FROM generate_series(0, $2 - 1) AS p`
+INSERT INTO gold.batch_parts (batch, partition, series_id, start_ns)
+SELECT $1, p, -1, 0 FROM generate_series(0, $2 - 1) AS p`
 	updateBatch = `
 UPDATE gold.batches SET state = $2, counts = $3, changes = $4, timings = $5, error = nullif($6, ''),
 	finished_at = CASE WHEN $2 = 'done' THEN now() END

@@ -107,8 +107,8 @@ func encodedParts(row *gold.Row) []EncodedPart {
 
 // selectContent has a row of the answer for each part of a row.
 const selectContent = `
-SELECT s.entity, s.metric, s.unit, b.series_id, b.start, b.width, ` + statsColumns + `, ` + standingColumns + `, b.epoch,
-	coalesce(p.part_start, b.start), coalesce(p.part_width, b.width),
+SELECT s.entity, s.metric, s.unit, b.series_id, b.start, b.width, ` + statsColumns + `, ` + standingColumns + `,
+	b.epoch, coalesce(p.part_start, b.start), coalesce(p.part_width, b.width),
 	coalesce(p.samples, b.samples), coalesce(p.stamps, b.stamps)
 FROM gold.base b
 JOIN (SELECT id, entity, metric, unit FROM gold.series) AS s ON s.id = b.series_id

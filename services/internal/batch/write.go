@@ -105,7 +105,9 @@ func (w *writer) span(ctx context.Context, from, to goldstore.RowKey) error {
 }
 
 // chunk brings some windows into gold, and the record behind them.
-func (w *writer) chunk(ctx context.Context, windows map[goldstore.RowKey]*replay.Window, keys []goldstore.RowKey) error {
+func (w *writer) chunk(
+	ctx context.Context, windows map[goldstore.RowKey]*replay.Window, keys []goldstore.RowKey,
+) error {
 	f := goldstore.Flush{Cause: gold.CauseBatch}
 	for _, k := range keys {
 		window := windows[k]
@@ -167,7 +169,9 @@ func (w *writer) store(ctx context.Context, f goldstore.Flush, last goldstore.Ro
 }
 
 // flush stores windows, or finds what that would do.
-func (w *writer) flush(ctx context.Context, f goldstore.Flush, last goldstore.RowKey) (result goldstore.Result, err error) {
+func (w *writer) flush(
+	ctx context.Context, f goldstore.Flush, last goldstore.RowKey,
+) (result goldstore.Result, err error) {
 	err = w.retry(ctx, func() (err error) {
 		if w.Plan {
 			result, err = w.gold.Plan(ctx, f)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,24 +18,24 @@ func batchForms() *forms[*energyv1.Batch] {
 		return func(b record) string { return fmt.Sprint(n(b)) }
 	}
 	table := []column[record]{
-		{"id", (record).GetId},
+		{"id", record.GetId},
 		{"kind", func(b record) string { return lower(b.GetKind().String(), "BATCH_KIND_") }},
 		{"state", func(b record) string { return lower(b.GetState().String(), "BATCH_STATE_") }},
 		{"layer", func(b record) string { return b.GetSelection().GetLayer() }},
-		{"readings", whole((record).GetReadings)},
-		{"new", whole((record).GetWindowsNew)},
-		{"changed", whole((record).GetWindowsChanged)},
-		{"unchanged", whole((record).GetWindowsUnchanged)},
+		{"readings", whole(record.GetReadings)},
+		{"new", whole(record.GetWindowsNew)},
+		{"changed", whole(record.GetWindowsChanged)},
+		{"unchanged", whole(record.GetWindowsUnchanged)},
 		{"refused", func(b record) string { return fmt.Sprint(refusedIn(b)) }},
-		{"epoch", whole((record).GetEpoch)},
+		{"epoch", whole(record.GetEpoch)},
 		{"seconds", func(b record) string { return fmt.Sprintf("%.1f", secondsOf(b)) }},
-		{"error", (record).GetError},
+		{"error", record.GetError},
 	}
-	csv := append(table[:len(table):len(table)],
-		column[record]{"started", func(b record) string { return b.GetStartedAt().AsTime().Format(time.RFC3339Nano) }},
-		column[record]{"selection", func(b record) string { return b.GetSelection().String() }},
-		column[record]{"code", (record).GetCodeVersion},
-	)
+	csv := slices.Concat(table, []column[record]{
+		{"started", func(b record) string { return b.GetStartedAt().AsTime().Format(time.RFC3339Nano) }},
+		{"selection", func(b record) string { return b.GetSelection().String() }},
+		{"code", record.GetCodeVersion},
+	})
 	return &forms[record]{
 		table: table, csv: csv, none: "there were no batch runs",
 		message: func(b record) proto.Message { return b },

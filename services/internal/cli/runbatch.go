@@ -22,7 +22,7 @@ import (
 
 // runBatchFlags is what `energy run-batch` was called with.
 type runBatchFlags struct {
-	data, temp, zone       string
+	data, zone             string
 	receivedFrom, received string
 	from, to               string
 	config                 batch.Config
@@ -83,8 +83,8 @@ func (f *runBatchFlags) add(c *cobra.Command) {
 	flags.BoolVar(&f.config.Plan, "plan", false, "print what would change, and write nothing")
 	flags.BoolVar(&f.config.Job.Rebuild, "rebuild", false, "replace what the range gave before, instead of merging")
 	flags.StringVar(&f.config.Resume, "resume", "", "id of a run to go on with; its selection is its own")
-	flags.DurationVar(&f.config.MaxLag, "max-lag", 2*time.Second, "wait while live readings are further behind; 0 waits never")
-	flags.StringVar(&f.config.Dir, "temp", "", "folder for what is gathered, some 20 bytes a reading (default the system's)")
+	flags.DurationVar(&f.config.MaxLag, "max-lag", 2*time.Second, "wait while live readings are further behind; 0: never")
+	flags.StringVar(&f.config.Dir, "temp", "", tempUsage)
 }
 
 // parse reads the flags that are no values by themselves.
@@ -185,11 +185,10 @@ func codeVersion() string {
 	if !ok {
 		return "unknown"
 	}
-	version := info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
-			version += " " + s.Value
+			return info.Main.Version + " " + s.Value
 		}
 	}
-	return version
+	return info.Main.Version
 }

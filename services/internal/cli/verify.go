@@ -19,6 +19,9 @@ const placesUsage = `The broker is at ENERGY_NATS_URL, the database at DATABASE_
 they are those of the energy up that runs on the folder --data; where only
 ENERGY_NATS_URL is set, --data has to be given for that.`
 
+// tempUsage describes the flag that names the folder of what a replay gathers.
+const tempUsage = "folder for what is gathered, some 20 bytes a reading (default the system's)"
+
 // toldRows bounds the differences that are printed.
 const toldRows = 100
 
@@ -53,7 +56,7 @@ the stream holds no more are counted as unverifiable.
 	flags := c.Flags()
 	flags.StringVar(&data, "data", defaultData, dataUsage)
 	flags.StringVar(&layer, "layer", replay.Readings.String(), "what to recompute from: readings, bronze or silver")
-	flags.StringVar(&dir, "temp", "", "folder for what is gathered, some 20 bytes a reading (default the system's)")
+	flags.StringVar(&dir, "temp", "", tempUsage)
 	return c
 }
 

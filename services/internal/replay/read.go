@@ -32,23 +32,18 @@ type Reading struct {
 // Each calls fn with the messages of a range in order, a batch at a time, and ends
 // behind the last that the stream holds. The messages are fn's during the call.
 func (r Reading) Each(ctx context.Context, of Range, fn func([]broker.Message) error) error {
-	reader, at := (*broker.Reader)(nil), of.After
-	for at < of.Until {
-		rest, err := broker.Pending(ctx, r.JetStream, of.Stream, of.Subject, at)
-		if err != nil {
-			return err
-		}
-		if rest.Messages == 0 || rest.Sequence > of.Until {
-			return nil
-		}
-		if reader == nil {
-			if reader, err = broker.OpenReader(ctx, r.JetStream, broker.ReaderConfig{
-				Stream: of.Stream, FilterSubject: of.Subject, From: at, Budget: r.Budget, Logger: r.Logger,
-			}); err != nil {
-				return err
-			}
-			defer reader.Close() //nolint:gocritic // opened once
-		}
+	at := of.After
+	if more, err := r.more(ctx, of, at); err != nil || !more {
+		return err
+	}
+	reader, err := broker.OpenReader(ctx, r.JetStream, broker.ReaderConfig{
+		Stream: of.Stream, FilterSubject: of.Subject, From: at, Budget: r.Budget, Logger: r.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer reader.Close()
+	for {
 		batch, err := reader.NextBatch(ctx, r.Limits)
 		if err != nil {
 			return err
@@ -63,13 +58,27 @@ func (r Reading) Each(ctx context.Context, of Range, fn func([]broker.Message) e
 		if err != nil {
 			return err
 		}
+		if more, err := r.more(ctx, of, at); err != nil || !more {
+			return err
+		}
 	}
-	return nil
+}
+
+// more reports whether the stream holds a message of the range behind a sequence:
+// a reader would wait for one.
+func (r Reading) more(ctx context.Context, of Range, after uint64) (bool, error) {
+	if after >= of.Until {
+		return false, nil
+	}
+	rest, err := broker.Pending(ctx, r.JetStream, of.Stream, of.Subject, after)
+	return rest.Messages > 0 && rest.Sequence <= of.Until, err
 }
 
 // Before returns the greatest sequence of a stream up to which all messages were
 // stored before t.
-func Before(ctx context.Context, js jetstream.JetStream, s broker.StreamStatus, subject string, t time.Time) (uint64, error) {
+func Before(
+	ctx context.Context, js jetstream.JetStream, s broker.StreamStatus, subject string, t time.Time,
+) (uint64, error) {
 	low, high := max(s.FirstSequence, 1)-1, s.LastSequence // all up to low were, none behind high is asked for
 	for low < high {
 		middle := low + (high-low)/2
