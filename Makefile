@@ -36,7 +36,7 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup setup-tests build test test-cov test-fleet load fuzz bench bench-ask generate format lint picture
+.PHONY: setup setup-tests build test test-cov test-fleet load chaos fuzz bench bench-ask generate format lint picture
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
 
@@ -60,6 +60,10 @@ test-fleet: setup ## a simulated fleet of 2,000 series over 60 days, held agains
 load: setup ## 64 clients ask for a minute beside 20,000 readings/s: every answer is true; LOAD= for another size
 	ENERGY_TEST_LOAD="$(LOAD)" go test -count=1 -timeout 30m -run '^TestAnswersUnderLoad$$' -v ./services/e2e | \
 		grep -v 'level=INFO'
+
+chaos: setup ## the platform under fire, held against its promises; SEED= KILLS= READINGS= for another run
+	go run ./services/chaos $(if $(SEED),-seed $(SEED)) $(if $(KILLS),-kills $(KILLS)) \
+		$(if $(READINGS),-readings $(READINGS))
 
 fuzz: ## every fuzz target for 50,000 executions; COUNT=n for another number
 	scripts/fuzz $(COUNT)

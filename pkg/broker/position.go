@@ -24,6 +24,9 @@ type Counts struct {
 	In          uint64 `json:"in"`
 	Out         uint64 `json:"out"`
 	Quarantined uint64 `json:"quarantined"`
+	// Again is how many of In the stage before had passed on already: readings
+	// that came back from quarantine.
+	Again uint64 `json:"again,omitempty"`
 }
 
 // Position is how far a stage has read a stream, and the ends of its own outputs

@@ -96,6 +96,30 @@ func Get(ctx context.Context, js jetstream.JetStream, stream string, sequence ui
 	return &Stored{brokerHeader(answer, jetstream.SubjectHeader), received, answer.Header, answer.Data}, nil
 }
 
+// Original returns the message of an ingress stream that was stored then, at that
+// sequence; nil when it is not held any more: deleted, or its stream gone or made
+// anew.
+func Original(
+	ctx context.Context, js jetstream.JetStream, ingress int, sequence uint64, received time.Time,
+) (*Stored, error) {
+	name := IngressStream(ingress)
+	stored, err := Get(ctx, js, name, sequence)
+	if errors.Is(err, nats.ErrNoResponders) {
+		if _, gone := Stream(ctx, js, name); errors.Is(gone, ErrNotProvisioned) {
+			return nil, nil //nolint:nilnil // it is gone
+		}
+	}
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, nil //nolint:nilnil // it is gone
+	case err != nil:
+		return nil, err
+	case !stored.Received.Equal(received):
+		return nil, nil //nolint:nilnil // another has its place
+	}
+	return stored, nil
+}
+
 // Backlog is what is stored on a subject behind a position.
 type Backlog struct {
 	Messages uint64
@@ -136,6 +160,8 @@ type directRequest struct {
 	LastFor  string `json:"last_by_subj,omitempty"`
 	NextFor  string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
+
+	Start *time.Time `json:"start_time,omitempty"`
 }
 
 // directGet asks without looking up the stream first. nats.go's GetMsg is not

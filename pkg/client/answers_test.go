@@ -207,6 +207,7 @@ func TestExplainAndStatus(t *testing.T) {
 			return &energyv1.GetPipelineStatusResponse{
 				Streams: []*energyv1.StreamStatus{{
 					Name: "READINGS", Messages: 1, Bytes: 2, MaxBytes: 3, FirstSequence: 4, LastSequence: 5,
+					FirstTime: timestamppb.New(hour(4)),
 				}},
 				Stages: []*energyv1.StageStatus{{
 					Stage: "gold", Partitions: 6, ReadingsIn: 7, ReadingsOut: 8, Quarantined: 9, PendingMessages: 10,
@@ -235,7 +236,9 @@ func TestExplainAndStatus(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(client.Status{
-		Streams:  []client.Stream{{Name: "READINGS", Messages: 1, Bytes: 2, MaxBytes: 3, FirstSequence: 4, LastSequence: 5}},
+		Streams: []client.Stream{{
+			Name: "READINGS", Messages: 1, Bytes: 2, MaxBytes: 3, FirstSequence: 4, LastSequence: 5, FirstTime: hour(4),
+		}},
 		Stages:   []client.Stage{{"gold", 6, 7, 8, 9, 10, 11}},
 		CaughtUp: true, Missing: 13, Redelivered: 12,
 		Quarantine: []client.Quarantined{{"silver", "unknown_unit", 14}},

@@ -28,6 +28,7 @@ type Stream struct {
 	Messages                    uint64
 	Bytes, MaxBytes             uint64
 	FirstSequence, LastSequence uint64
+	FirstTime                   time.Time // when the first was stored; zero when there is none
 }
 
 // Stage sums the partitions of one stage: "ingest", "silver", "gold" or "quarantine".
@@ -58,6 +59,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		s.Streams = append(s.Streams, Stream{
 			Name: one.GetName(), Messages: one.GetMessages(), Bytes: one.GetBytes(), MaxBytes: one.GetMaxBytes(),
 			FirstSequence: one.GetFirstSequence(), LastSequence: one.GetLastSequence(),
+			FirstTime: timeOf(one.GetFirstTime()),
 		})
 	}
 	for _, one := range m.GetStages() {

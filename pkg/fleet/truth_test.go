@@ -305,7 +305,7 @@ func (p *platform) take(t *testing.T, d *fleet.Delivery, sequence uint64) string
 	p.decoder.Decode(contentType, d.AppendJSON(nil), func(index uint32, r reading.Reading) {
 		parts++
 		stamp := reading.Stamp{Received: d.Arrival, Sequence: sequence, Index: index}
-		j := p.judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(r, stamp, 0)
+		j := p.judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(r, stamp, nil)
 		if !j.Accepted() {
 			rule, _ := j.Refused.First()
 			end = rule.String()

@@ -172,7 +172,7 @@ func (a *Aggregator) take(row *Stored) {
 		a.pace += row.Pace
 	}
 	c := &a.current
-	c.Stats = Combine(a.metric, c.Stats, row.Stats)
+	c.Stats.append(a.metric, &row.Stats)
 	c.Standing.Append(&row.Standing)
 	c.Revision += row.Revision
 	if row.Changed.After(c.Changed) {

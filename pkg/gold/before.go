@@ -13,7 +13,7 @@ import (
 // Precede takes in what lies before the first window, in order: at least the
 // last reading there and, where the metric has a stuck parameter, one at least
 // so long before the first window if there is one.
-func (a *Aggregator) Precede(p *Partial) { a.before = Combine(a.metric, a.before, *p) }
+func (a *Aggregator) Precede(p *Partial) { a.before.append(a.metric, p) }
 
 // LooksBack returns how far before its first window an Aggregator has to know
 // readings for flags; ok is false when it need not know any.
@@ -29,22 +29,23 @@ func (a *Aggregator) link() {
 	}
 	s, before := &a.current.Stats, &a.before
 	if s.Count > 0 && before.Count > 0 {
-		gap := tooFar(a.metric, before.LastAt, before.Reach, s.FirstAt)
+		last := before.tail()
+		gap := tooFar(a.metric, last.at, last.reach, s.FirstAt)
 		if gap && !a.metric.Paired() {
 			s.Gaps++
 			s.Flags = s.Flags.With(reading.Gap)
 		}
-		if !gap && stuck(a.metric, before, s) {
+		if !gap && stuck(a.metric, &last, s) {
 			s.Flags = s.Flags.With(reading.Stuck)
 		}
 	}
 	a.Precede(s)
 }
 
-// stuck reports whether b goes on with the value that a ends with until it has
-// not changed for too long.
-func stuck(m *catalog.Metric, a, b *Partial) bool {
-	return m.Stuck > 0 && a.Last == b.First && time.Duration(b.HeadUntil-a.TailSince) >= m.Stuck
+// stuck reports whether b goes on with the value before until it has not changed
+// for too long.
+func stuck(m *catalog.Metric, before *tail, b *Partial) bool {
+	return m.Stuck > 0 && before.value == b.First && time.Duration(b.HeadUntil-before.since) >= m.Stuck
 }
 
 // FlagCount is a rule that flagged readings, and how many where that is known:

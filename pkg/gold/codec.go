@@ -29,14 +29,15 @@ import (
 //   - the run columns: quality, revision, length, epoch, flags, judgement;
 //   - the start indices of the versions that record an exchange, as values are.
 //
-// stamps, format 1: see stamps.go.
+// stamps, format 1 or, where a version rests on a release, 2: see stamps.go.
 //
 // Integers are varints of least length, signed ones zigzag; see ints.go for
 // packed ones and runs.
 
 const (
-	samplesFormat = 1
-	stampsFormat  = 1
+	samplesFormat  = 1
+	stampsFormat   = 1
+	releasedFormat = 2 // of stamps with releases
 
 	bitRejected = 1 << 0
 	bitWaived   = 1 << 1

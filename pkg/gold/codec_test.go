@@ -31,6 +31,7 @@ func anyVersion() *rapid.Generator[gold.Version] {
 			Exchange: rapid.Bool().Draw(t, "exchange"), ExchangeStart: rapid.Float64().Draw(t, "start"),
 			Rejected: rapid.Bool().Draw(t, "rejected"),
 			Waived:   rapid.Bool().Draw(t, "waived"),
+			Released: rapid.OneOf(rapid.Just(int64(0)), rapid.Int64()).Draw(t, "released"),
 			Stamp: reading.Stamp{
 				Received: rapid.Int64().Draw(t, "received"), Sequence: rapid.Uint64().Draw(t, "sequence"),
 				Stream: rapid.Uint32().Draw(t, "stream"), Index: rapid.Uint32().Draw(t, "index"),

@@ -122,12 +122,13 @@ func TestKnownAtIsWhatHadArrived(t *testing.T) {
 		at := rapid.Int64Range(0, 100).Draw(t, "at")
 		for i := range set {
 			set[i].Stamp.Received = rapid.Int64Range(0, 100).Draw(t, "received")
+			set[i].Released = set[i].Stamp.Received + rapid.Int64Range(0, 20).Draw(t, "released")
 			set[i].Epoch = rapid.Uint64Range(1, 2).Draw(t, "epoch")
 		}
 		set = gold.Normalize(set)
 		var want []gold.Version
 		for _, v := range set {
-			if v.Stamp.Received <= at && (v.Epoch == 1 || at >= 50) {
+			if v.Stamp.Received <= at && (v.Epoch == 1 || at >= 50) && (!v.Waived || v.Released <= at) {
 				want = append(want, v)
 			}
 		}

@@ -14,7 +14,7 @@ import (
 // follow it. Times count from the fold's start.
 
 // foldFormat is the first byte of what AppendFolds writes.
-const foldFormat = 1
+const foldFormat = 2
 
 // visitor writes or reads the numbers of a fold.
 type visitor interface {
@@ -77,7 +77,7 @@ func (s *Stored) setMarks(marks uint64) {
 	s.Stats.LastQuality = reading.Quality(marks / markQualities >> 4 & 15)
 }
 
-// AppendFolds appends folds in the order of time, such as [ReadFolds] reads.
+// AppendFolds appends folds in the order of time, such as a [FoldReader] reads.
 func AppendFolds(b []byte, folds []Stored) []byte {
 	b = binary.AppendUvarint(append(b, foldFormat), uint64(len(folds)))
 	last := int64(0)
@@ -97,36 +97,46 @@ func AppendFolds(b []byte, folds []Stored) []byte {
 	return b
 }
 
-// ReadFolds calls fn for each fold of that width that AppendFolds has written. It
-// is fn's only during the call.
-func ReadFolds(b []byte, width time.Duration, fn func(*Stored) error) error {
+// FoldReader reads folds. Make one with [NewFoldReader]; it is not safe for
+// concurrent use.
+type FoldReader struct {
+	fold    Stored
+	marks   uint64
+	changed int64
+	numbers foldReader
+}
+
+// NewFoldReader returns a reader, for many calls of Read.
+func NewFoldReader() *FoldReader {
+	r := new(FoldReader)
+	r.fold.numbers(&r.numbers, &r.marks, &r.changed)
+	return r
+}
+
+// Read calls fn for each fold of that width that AppendFolds has written. It is
+// fn's only during the call.
+func (r *FoldReader) Read(b []byte, width time.Duration, fn func(*Stored) error) error {
 	if len(b) == 0 || b[0] != foldFormat {
 		return fmt.Errorf("%w: folds of an unknown format", ErrCorrupt)
 	}
-	var (
-		s       Stored
-		marks   uint64
-		changed int64
-		r       = foldReader{in: b[1:]}
-		last    = int64(0)
-	)
-	s.numbers(&r, &marks, &changed)
-	for n := r.uvarint(); n > 0; n-- {
-		s, marks, changed = Stored{Start: last + r.varint(), Width: width}, 0, 0
+	n, s, last := &r.numbers, &r.fold, int64(0)
+	n.in, n.at, n.bad = b[1:], 0, false
+	for left := n.uvarint(); left > 0; left-- {
+		*s, r.marks, r.changed = Stored{Start: last + n.varint(), Width: width}, 0, 0
 		last = s.Start
-		r.read(s.Start)
-		s.setMarks(marks)
-		if changed != 0 {
-			s.Changed = time.Unix(0, changed).UTC()
+		n.read(s.Start)
+		s.setMarks(r.marks)
+		if r.changed != 0 {
+			s.Changed = time.Unix(0, r.changed).UTC()
 		}
-		if r.bad {
+		if n.bad {
 			return fmt.Errorf("%w: folds that end too soon", ErrCorrupt)
 		}
-		if err := fn(&s); err != nil {
+		if err := fn(s); err != nil {
 			return err
 		}
 	}
-	if r.bad || len(r.in) > 0 {
+	if n.bad || n.at < len(n.in) {
 		return fmt.Errorf("%w: folds of another length", ErrCorrupt)
 	}
 	return nil
@@ -167,98 +177,122 @@ func (w *foldWriter) count(v *uint64) {
 	}
 }
 
-// time writes a time in a byte that says whether it is in whole seconds, and a
-// varint.
+// wholeSeconds is the byte before a time that is a varint of seconds; another one stands
+// before eight bytes of ns, which are read faster than a long varint.
+const wholeSeconds = 1
+
 func (w *foldWriter) time(v *int64) {
 	if !w.has(*v != 0) {
 		return
 	}
 	d := *v - w.start
 	if d%int64(time.Second) == 0 {
-		w.out = binary.AppendVarint(append(w.out, 1), d/int64(time.Second))
+		w.out = binary.AppendVarint(append(w.out, wholeSeconds), d/int64(time.Second))
 		return
 	}
-	w.out = binary.AppendVarint(append(w.out, 0), d)
+	w.out = binary.LittleEndian.AppendUint64(append(w.out, 0), uint64(d))
 }
 
 // foldReader reads the numbers that there are into where it was told once that they
 // belong.
 type foldReader struct {
 	in  []byte
+	at  int // read so far
 	bad bool
 	to  [64]destination
 	n   int
 }
 
-// destination is where a number belongs: one of these.
+// destination is where a number belongs.
 type destination struct {
-	float         *float64
-	integer, time *int64
-	count         *uint64
+	kind    numberKind
+	float   *float64
+	integer *int64 // a time too
+	count   *uint64
 }
+
+type numberKind uint8
+
+const (
+	noNumber numberKind = iota // of a later build
+	floatNumber
+	integerNumber
+	countNumber
+	timeNumber
+)
 
 func (r *foldReader) add(d destination) {
 	r.to[r.n] = d
 	r.n++
 }
 
-func (r *foldReader) float(v *float64) { r.add(destination{float: v}) }
-func (r *foldReader) integer(v *int64) { r.add(destination{integer: v}) }
-func (r *foldReader) count(v *uint64)  { r.add(destination{count: v}) }
-func (r *foldReader) time(v *int64)    { r.add(destination{time: v}) }
+func (r *foldReader) float(v *float64) { r.add(destination{kind: floatNumber, float: v}) }
+func (r *foldReader) integer(v *int64) { r.add(destination{kind: integerNumber, integer: v}) }
+func (r *foldReader) count(v *uint64)  { r.add(destination{kind: countNumber, count: v}) }
+func (r *foldReader) time(v *int64)    { r.add(destination{kind: timeNumber, integer: v}) }
 
 // read reads the numbers of a fold that starts then.
 func (r *foldReader) read(start int64) {
-	present := binary.LittleEndian.Uint64(r.bytes(8))
-	for ; present != 0; present &= present - 1 {
-		switch d := &r.to[bits.TrailingZeros64(present)]; {
-		case d.float != nil:
-			*d.float = math.Float64frombits(binary.LittleEndian.Uint64(r.bytes(8)))
-		case d.time != nil:
-			unit := int64(1)
-			if r.bytes(1)[0] == 1 {
-				unit = int64(time.Second)
-			}
-			*d.time = start + r.varint()*unit
-		case d.count != nil:
+	for present := r.fixed(); present != 0; present &= present - 1 {
+		switch d := &r.to[bits.TrailingZeros64(present)]; d.kind {
+		case floatNumber:
+			*d.float = math.Float64frombits(r.fixed())
+		case timeNumber:
+			*d.integer = start + r.since()
+		case countNumber:
 			*d.count = r.uvarint()
-		case d.integer != nil:
+		case integerNumber:
 			*d.integer = r.varint()
 		default:
-			r.bad = true // a number of a later build
+			r.bad = true
 		}
 	}
 }
 
-var eightZeros = make([]byte, 8)
-
-// bytes returns the next n bytes, at most eight.
-func (r *foldReader) bytes(n int) []byte {
-	if len(r.in) < n {
-		r.bad, r.in = true, nil
-		return eightZeros
+// fixed returns the next eight bytes.
+func (r *foldReader) fixed() uint64 {
+	if len(r.in)-r.at < 8 {
+		r.end()
+		return 0
 	}
-	out := r.in[:n]
-	r.in = r.in[n:]
-	return out
+	v := binary.LittleEndian.Uint64(r.in[r.at:])
+	r.at += 8
+	return v
+}
+
+// since returns the next time, from the fold's start.
+func (r *foldReader) since() int64 {
+	switch {
+	case r.at == len(r.in):
+		r.end()
+		return 0
+	case r.in[r.at] == wholeSeconds:
+		r.at++
+		return r.varint() * int64(time.Second)
+	default:
+		r.at++
+		return int64(r.fixed())
+	}
 }
 
 func (r *foldReader) varint() int64 {
-	v, n := binary.Varint(r.in)
-	if n <= 0 {
-		r.bad, r.in = true, nil
-		return 0
-	}
-	r.in = r.in[n:]
-	return v
+	v := r.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 func (r *foldReader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.in)
+	if r.at < len(r.in) && r.in[r.at] < 0x80 {
+		r.at++
+		return uint64(r.in[r.at-1])
+	}
+	v, n := binary.Uvarint(r.in[r.at:])
 	if n <= 0 {
-		r.bad, r.in = true, nil
+		r.end()
 		return 0
 	}
-	r.in = r.in[n:]
+	r.at += n
 	return v
 }
+
+// end says that there should be more.
+func (r *foldReader) end() { r.bad, r.at = true, len(r.in) }

@@ -54,7 +54,7 @@ func drawFold(t *rapid.T, start int64) gold.Stored {
 }
 
 func readFolds(t *rapid.T, b []byte) (folds []gold.Stored) {
-	err := gold.ReadFolds(b, time.Hour, func(s *gold.Stored) error {
+	err := gold.NewFoldReader().Read(b, time.Hour, func(s *gold.Stored) error {
 		folds = append(folds, *s)
 		return nil
 	})
@@ -76,7 +76,7 @@ func TestFoldsAreReadAsTheyWereWritten(t *testing.T) {
 			t.Fatalf("(-written +read):\n%s", diff)
 		}
 		for n := range b {
-			err := gold.ReadFolds(b[:n], time.Hour, func(*gold.Stored) error { return nil })
+			err := gold.NewFoldReader().Read(b[:n], time.Hour, func(*gold.Stored) error { return nil })
 			if !errors.Is(err, gold.ErrCorrupt) {
 				t.Fatalf("%d of %d bytes: %v", n, len(b), err)
 			}
@@ -84,13 +84,13 @@ func TestFoldsAreReadAsTheyWereWritten(t *testing.T) {
 	})
 }
 
-func FuzzReadFolds(f *testing.F) {
+func FuzzFoldReader(f *testing.F) {
 	f.Add(gold.AppendFolds(nil, nil))
 	f.Add(gold.AppendFolds(nil, []gold.Stored{{Start: 1, Summary: gold.Summary{Revision: 3, Peak: 2, HasPeak: true}}}))
 	f.Add([]byte{1, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n := 0
-		err := gold.ReadFolds(b, time.Hour, func(*gold.Stored) error {
+		err := gold.NewFoldReader().Read(b, time.Hour, func(*gold.Stored) error {
 			n++
 			return nil
 		})

@@ -46,6 +46,16 @@ func (a *Aggregator) fold(row *Stored) error {
 			return err
 		}
 	}
+	if row.Width == HourSpan && a.metric.Window < HourSpan { // stored
+		if a.inside(row.Start, day, DaySpan) {
+			f.day.add(a.metric, day, DaySpan, &row.Summary)
+			return nil
+		}
+		if err := a.settleDay(); err != nil {
+			return err
+		}
+		return a.pass(row)
+	}
 	if a.inside(hour, hour, HourSpan) {
 		f.hour.add(a.metric, hour, HourSpan, &row.Summary)
 		return nil

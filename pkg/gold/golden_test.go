@@ -57,8 +57,15 @@ func goldenSets() map[string][]gold.Version {
 			Received: math.MinInt64, Sequence: math.MaxUint64, Stream: math.MaxUint32, Index: math.MaxUint32,
 		},
 	}, gold.Version{Time: math.MinInt64, Value: 5e-324})
+	var released []gold.Version
+	for i := range 4 {
+		v := minute(i, 1000+float64(i))
+		v.Flags, v.Waived = v.Flags.With(reading.OutOfRange), i != 1
+		v.Released = goldtest.Start + int64(72*time.Hour) + int64(i/2)
+		released = append(released, v)
+	}
 	sets := map[string][]gold.Version{
-		"empty": nil, "one": {minute(0, 0.1)}, "zeros": {minute(0, 0), minute(1, 0), minute(2, 0)},
+		"empty": nil, "released": released, "one": {minute(0, 0.1)}, "zeros": {minute(0, 0), minute(1, 0), minute(2, 0)},
 		"minutes": minutes, "thirds": thirds, "mixed": mixed, "seconds": benchRows()["seconds"],
 	}
 	for name, set := range sets {

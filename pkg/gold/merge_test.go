@@ -104,7 +104,7 @@ func TestWinnersFollowTheLaw(t *testing.T) {
 
 // contentOf leaves of a version what its producer said.
 func contentOf(v gold.Version) gold.Version {
-	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp = 0, 0, false, false, reading.Stamp{}
+	v.Epoch, v.Flags, v.Rejected, v.Waived, v.Stamp, v.Released = 0, 0, false, false, reading.Stamp{}, 0
 	return v
 }
 

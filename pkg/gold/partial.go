@@ -105,7 +105,7 @@ func foldUnder(m *catalog.Metric, winners []Version, reach, end int64) Partial {
 			one.cover(m, &winners[i], reach, end)
 			reach = max(reach, one.Reach)
 		}
-		p = Combine(m, p, one)
+		p.append(m, &one)
 	}
 	return p
 }
@@ -138,18 +138,35 @@ func (p *Partial) overlap(n uint64) {
 // winners cover ends where b begins. Besides adding up, it accounts for the pair
 // (last of a, first of b).
 func Combine(m *catalog.Metric, a, b Partial) Partial {
-	if a.Count == 0 {
-		return b.with(&a)
-	}
-	if b.Count == 0 {
-		return a.with(&b)
-	}
-	p := a
-	p.Add(&b)
-	p.Last, p.LastAt, p.LastQuality = b.Last, b.LastAt, b.LastQuality
-	p.addPair(m, &a, &b)
-	return p
+	a.append(m, &b)
+	return a
 }
+
+// append makes p the statistics of its winners followed by b's: see Combine.
+func (p *Partial) append(m *catalog.Metric, b *Partial) {
+	switch {
+	case p.Count == 0:
+		empty := *p
+		*p = *b
+		p.give(&empty)
+	case b.Count == 0:
+		p.give(b)
+	default:
+		t := p.tail()
+		p.Add(b)
+		p.Last, p.LastAt, p.LastQuality, p.TailSince = b.Last, b.LastAt, b.LastQuality, b.TailSince
+		p.addPair(m, &t, b)
+	}
+}
+
+// tail is the end of a span's winners as the next one needs it.
+type tail struct {
+	edge        // the last winner
+	reach int64 // see Partial.Reach
+	since int64 // see Partial.TailSince
+}
+
+func (p *Partial) tail() tail { return tail{p.last(), p.Reach, p.TailSince} }
 
 // Add adds what counts and sums b has, of winners whichever they are, to p. Its
 // first and last winner stay.
@@ -186,11 +203,11 @@ func (p *Partial) Add(b *Partial) {
 	p.Reach = max(p.Reach, b.Reach)
 }
 
-// with adds the statistics of a span without winners: what readings around it
+// give adds the statistics of a span without winners: what readings around it
 // give to it.
-func (p Partial) with(empty *Partial) Partial {
+func (p *Partial) give(empty *Partial) {
 	if *empty == (Partial{}) {
-		return p
+		return // a sum of −0 stays one
 	}
 	p.Energy += empty.Energy
 	p.Advance += empty.Advance
@@ -199,7 +216,6 @@ func (p Partial) with(empty *Partial) Partial {
 	p.CorrectedEnergy += empty.CorrectedEnergy
 	p.Flags |= empty.Flags
 	p.Reach = max(p.Reach, empty.Reach)
-	return p
 }
 
 // squaredDeviations combines Σ(x−mean)² of two sets after Chan, Golub and
@@ -212,20 +228,20 @@ func squaredDeviations(a, b *Partial) float64 {
 	return a.SquaredDeviations + b.SquaredDeviations + float64(between)
 }
 
-// addPair accounts for the time between the last winner of a and the first of
-// b.
-func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
-	apart := time.Duration(b.FirstAt - a.LastAt)
-	gap := tooFar(m, a.LastAt, a.Reach, b.FirstAt)
+// addPair accounts for the time between the winner before and the first of b, which
+// p ends with already.
+func (p *Partial) addPair(m *catalog.Metric, before *tail, b *Partial) {
+	apart := time.Duration(b.FirstAt - before.at)
+	gap := tooFar(m, before.at, before.reach, b.FirstAt)
 	if gap {
 		p.Gaps++
 		p.Flags = p.Flags.With(reading.Gap)
 	}
-	p.addRun(m, a, b, gap)
+	p.addRun(m, before, b, gap)
 	var energy float64
 	switch {
 	case m.Kind == catalog.Register:
-		step := advance(m, a.Last, b.First, apart)
+		step := advance(m, before.value, b.First, apart)
 		p.Advance += step.amount
 		p.Resets += step.reset
 		p.Exchanges += step.exchange
@@ -234,9 +250,9 @@ func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
 	case gap:
 		return
 	case m.Integrate == catalog.Linear:
-		energy = float64((a.Last/2+b.First/2)*float64(apart)) / nanosPerHour
+		energy = float64((before.value/2+b.First/2)*float64(apart)) / nanosPerHour
 	case m.Integrate == catalog.Step:
-		energy = float64(a.Last*float64(apart)) / nanosPerHour
+		energy = float64(before.value*float64(apart)) / nanosPerHour
 	default:
 		return
 	}
@@ -249,7 +265,7 @@ func (p *Partial) addPair(m *catalog.Metric, a, b *Partial) {
 		}
 		p.Energy += energy
 	}
-	estimated, corrected := byQuality(energy, a.LastQuality, b.FirstQuality)
+	estimated, corrected := byQuality(energy, before.quality, b.FirstQuality)
 	p.EstimatedEnergy += estimated
 	p.CorrectedEnergy += corrected
 }
@@ -268,20 +284,19 @@ func (p *Partial) addJump(step registerStep) {
 	}
 }
 
-// addRun accounts for the run of equal values that a ends with, which b may go
-// on with.
-func (p *Partial) addRun(m *catalog.Metric, a, b *Partial, gap bool) {
-	p.HeadUntil, p.TailSince = a.HeadUntil, b.TailSince
-	if gap || a.Last != b.First {
+// addRun accounts for the run of equal values up to the winner before, which b may
+// go on with.
+func (p *Partial) addRun(m *catalog.Metric, before *tail, b *Partial, gap bool) {
+	if gap || before.value != b.First {
 		return
 	}
-	if a.HeadUntil == a.LastAt && a.First == a.Last {
+	if p.HeadUntil == before.at && p.First == before.value {
 		p.HeadUntil = b.HeadUntil
 	}
 	if b.TailSince == b.FirstAt && b.First == b.Last {
-		p.TailSince = a.TailSince
+		p.TailSince = before.since
 	}
-	if stuck(m, a, b) {
+	if stuck(m, before, b) {
 		p.Flags = p.Flags.With(reading.Stuck)
 	}
 }

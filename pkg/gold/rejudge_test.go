@@ -20,7 +20,7 @@ import (
 type received struct {
 	reading reading.Reading
 	stamp   reading.Stamp
-	waived  reading.Rules
+	waived  *reading.Waiver
 }
 
 // drawEpochs draws catalogues that differ in all that silver looks at: a unit's
@@ -63,11 +63,12 @@ func drawReceived(t *rapid.T) []received {
 		}
 		r.stamp.Received = r.reading.Time - int64(6*time.Second) + int64(r.stamp.Sequence)*int64(time.Second)
 		if rapid.IntRange(0, 3).Draw(t, "released") == 0 {
-			r.waived = r.waived.With(reading.OutOfRange).With(reading.Expectation)
+			r.waived = &reading.Waiver{Rules: reading.Rules(0).With(reading.OutOfRange).With(reading.Expectation)}
+			r.waived.At = r.stamp.Received + rapid.Int64Range(0, 2).Draw(t, "at")
 		}
 		return r
 	})
-	name := func(r received) string { return fmt.Sprint(r.stamp, r.waived) }
+	name := func(r received) string { return fmt.Sprint(r.stamp, r.waived != nil) }
 	return rapid.SliceOfNDistinct(one, 1, 12, name).Draw(t, "received")
 }
 
@@ -77,7 +78,7 @@ func (s sets) add(j silver.Judgement) {
 	s[j.Series()] = append(s[j.Series()], gold.Version{
 		Time: j.Reading.Time, Value: j.Reading.Value, Revision: j.Reading.Revision, Length: j.Reading.Length,
 		Flags: j.Flags, Epoch: j.Epoch, Quality: j.Reading.Quality,
-		Rejected: !j.Accepted(), Waived: j.Waived, Stamp: j.Stamp,
+		Rejected: !j.Accepted(), Waived: j.Waived, Stamp: j.Stamp, Released: j.Released,
 	})
 }
 
@@ -94,7 +95,7 @@ func (s sets) winners() map[reading.Series][]gold.Version {
 	all := make(map[reading.Series][]gold.Version)
 	for series, versions := range s {
 		for _, w := range gold.Winners(nil, versions) {
-			w.Epoch, w.Stamp = 0, reading.Stamp{}
+			w.Epoch, w.Stamp, w.Released = 0, reading.Stamp{}, 0
 			all[series] = append(all[series], w)
 		}
 	}
@@ -105,6 +106,16 @@ func judged(epochs catalog.Epochs, n uint64, r *received) silver.Judgement {
 	c, _ := epochs.At(n)
 	b := silver.NewJudge(c).Bench(r.reading.EntityID, r.reading.Metric, r.reading.Unit)
 	return b.Judge(r.reading, r.stamp, r.waived)
+}
+
+// refusedBefore reports whether an epoch before the newest refuses a reading.
+func refusedBefore(epochs catalog.Epochs, r *received) bool {
+	for n := uint64(1); n < epochs.Len(); n++ {
+		if j := judged(epochs, n, r); !j.Accepted() {
+			return true
+		}
+	}
+	return false
 }
 
 // TestHeardReadingsEndAsIfNewlyReceived is the law of re-judging: whichever
@@ -124,7 +135,10 @@ func TestHeardReadingsEndAsIfNewlyReceived(t *testing.T) {
 				}
 			}
 			hearing := silver.NewHearing(epochs, r.reading.EntityID, r.reading.Metric, r.reading.Unit)
-			judgements, newest := hearing.Judge(nil, r.reading, r.stamp, r.waived)
+			judgements, newest, refused := hearing.Judge(nil, r.reading, r.stamp, r.waived)
+			if want := refusedBefore(epochs, r); newest.Accepted() && refused != want {
+				t.Fatalf("%+v: an earlier epoch refuses it %t, want %t", r, refused, want)
+			}
 			for _, j := range judgements {
 				live.add(j)
 				heard.add(j)

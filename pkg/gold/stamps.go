@@ -3,6 +3,7 @@ package gold
 import (
 	"encoding/binary"
 	"math"
+	"slices"
 
 	"github.com/energy-platform/energy/pkg/reading"
 )
@@ -17,11 +18,18 @@ import (
 //     second differences, streams as runs, one a message;
 //   - the indices, from the first on as long as they go on by one stride: the
 //     first, how many there are (0 for all that are left), and if there are two
-//     or more the stride.
+//     or more the stride;
+//   - in format 2, which sets have that hold a time of release, these times of the
+//     waived versions, from the row's start, as first differences.
 
 // AppendStamps appends the stamps that Encode returns.
 func AppendStamps(b []byte, start int64, versions []Version) []byte {
-	b = append(b, stampsFormat)
+	released := slices.ContainsFunc(versions, func(v Version) bool { return v.Released != 0 })
+	if released {
+		b = append(b, releasedFormat)
+	} else {
+		b = append(b, stampsFormat)
+	}
 	if len(versions) == 0 {
 		return b
 	}
@@ -55,7 +63,23 @@ func AppendStamps(b []byte, start int64, versions []Version) []byte {
 	for i, at := range heads {
 		ints[i] = int64(versions[at].Stamp.Stream)
 	}
-	return appendIndices(appendRuns(b, ints), versions)
+	b = appendIndices(appendRuns(b, ints), versions)
+	if released {
+		b = appendReleases(b, start, versions)
+	}
+	return b
+}
+
+// appendReleases appends when the waived versions were released.
+func appendReleases(b []byte, start int64, versions []Version) []byte {
+	var room [roomVersions]int64
+	ints := sized(room[:], len(versions))[:0]
+	for i := range versions {
+		if versions[i].Waived {
+			ints = append(ints, versions[i].Released-start)
+		}
+	}
+	return appendInts(b, 1, ints)
 }
 
 // sameMessage reports whether two stamps are of one source message.
@@ -86,7 +110,15 @@ func appendIndices(b []byte, versions []Version) []byte {
 
 // stamps reads the stamps of versions.
 func (d *decoder) stamps(start int64, versions []Version) {
-	d.format(stampsFormat)
+	released := len(d.rest) > 0 && d.rest[0] == releasedFormat
+	if released {
+		d.format(releasedFormat)
+	} else {
+		d.format(stampsFormat)
+	}
+	if released && len(versions) == 0 {
+		d.fail("releases of nothing")
+	}
 	if d.err != nil || len(versions) == 0 {
 		return
 	}
@@ -119,6 +151,36 @@ func (d *decoder) stamps(start int64, versions []Version) {
 		}
 	}
 	d.indices(versions)
+	if released {
+		d.releases(start, versions)
+	}
+}
+
+// releases reads when the waived versions were released.
+func (d *decoder) releases(start int64, versions []Version) {
+	var room [roomVersions]int64
+	ints := sized(room[:], len(versions))[:0]
+	for i := range versions {
+		if versions[i].Waived {
+			ints = append(ints, 0)
+		}
+	}
+	if len(ints) == 0 {
+		d.fail("releases of nothing")
+		return
+	}
+	d.ints(1, ints)
+	given := false
+	for i := range versions {
+		if versions[i].Waived {
+			versions[i].Released = start + ints[0]
+			given = given || versions[i].Released != 0
+			ints = ints[1:]
+		}
+	}
+	if !given {
+		d.fail("releases at no time")
+	}
 }
 
 // heads reads the places of the first version of each message into room, which

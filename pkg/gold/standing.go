@@ -15,7 +15,7 @@ import (
 // none.
 //
 // A version is in force from its receive time on, and no earlier than the
-// catalogue epoch that judged it. The winner of an event time at T is the winner
+// catalogue epoch that judged it or the release that it rests on. The winner of an event time at T is the winner
 // of the versions in force at T. A winner changes when what it says does (value,
 // quality, length, flags), and when it comes or goes: a later epoch that judges
 // the same changes nothing, neither does a revision that repeats the value or a
@@ -77,7 +77,7 @@ func countBefore(versions []Version, t int64) int {
 
 // inForce returns since when a version is in force.
 func inForce(h catalog.History, v *Version) int64 {
-	return max(v.Stamp.Received, h.Since(v.Epoch))
+	return max(v.Stamp.Received, v.Released, h.Since(v.Epoch))
 }
 
 // KnownAt returns the versions of a normalized set that are in force at t, in
@@ -128,7 +128,7 @@ func sameWinner(v, w *Version) bool {
 		return v == w
 	}
 	a, b := *v, *w
-	a.Stamp, a.Revision, a.Epoch, a.Waived = b.Stamp, b.Revision, b.Epoch, b.Waived
+	a.Stamp, a.Revision, a.Epoch, a.Waived, a.Released = b.Stamp, b.Revision, b.Epoch, b.Waived, b.Released
 	return Compare(&a, &b) == 0
 }
 

@@ -30,10 +30,14 @@ type chronicle struct {
 
 // since is when a version comes into force, by the sentences of the law.
 func (c chronicle) since(v gold.Version) int64 {
+	since := v.Stamp.Received
 	if v.Epoch == 2 {
-		return max(v.Stamp.Received, c.activated)
+		since = max(since, c.activated)
 	}
-	return v.Stamp.Received
+	if v.Waived {
+		since = max(since, v.Released)
+	}
+	return since
 }
 
 // known returns what a user sees at a time: the winners of the arrivals in
@@ -48,7 +52,7 @@ func (c chronicle) known(at int64) []gold.Version {
 	winners := gold.Winners(nil, gold.Normalize(inForce))
 	for i := range winners {
 		w := &winners[i]
-		w.Stamp, w.Revision, w.Epoch, w.Waived = reading.Stamp{}, 0, 0, false
+		w.Stamp, w.Revision, w.Epoch, w.Waived, w.Released = reading.Stamp{}, 0, 0, false, 0
 	}
 	return winners
 }
@@ -151,6 +155,9 @@ func TestStandingOfVersionsOfOneTime(t *testing.T) {
 	quality := func(q reading.Quality) func(*gold.Version) { return func(v *gold.Version) { v.Quality = q } }
 	revision := func(r uint64) func(*gold.Version) { return func(v *gold.Version) { v.Revision = r } }
 	rejected := func(v *gold.Version) { v.Rejected = true }
+	released := func(seconds int64) func(*gold.Version) {
+		return func(v *gold.Version) { v.Waived, v.Released = true, at(seconds) }
+	}
 	flagged := func(v *gold.Version) { v.Flags = 1 }
 	h := catalog.NewHistory(map[uint64]int64{1: at(5000), 2: at(100), 3: at(200)})
 	for _, tt := range []struct {
@@ -182,6 +189,14 @@ func TestStandingOfVersionsOfOneTime(t *testing.T) {
 		{"what was rejected and is admitted again stands since then",
 			[]gold.Version{v(10, 1), v(10, 1, judgedBy(2), rejected), v(10, 1, judgedBy(3))}, 10, 200},
 		{"a rejected reading never stood", []gold.Version{v(10, 1, rejected)}, 10, 0},
+		{"a released reading stands since its release, though it was received before",
+			[]gold.Version{v(10, 1, released(300))}, 10, 300},
+		{"of two releases the first one counts", []gold.Version{v(10, 1, released(400)), v(10, 1, released(300))}, 10, 300},
+		{"a release of what an epoch took out stands since then",
+			[]gold.Version{v(10, 1), v(10, 1, judgedBy(2), rejected), v(10, 1, judgedBy(2), released(300))}, 10, 300},
+		{"an epoch that lets pass what was released changes nothing",
+			[]gold.Version{v(10, 1, released(150)), v(10, 1, judgedBy(3)),
+				v(10, 1, judgedBy(3), released(150), rejected)}, 10, 150},
 		{"a reading that outranks a rejected one stands since it came",
 			[]gold.Version{v(10, 1), v(150, 2), v(10, 1, judgedBy(2), rejected)}, 10, 150},
 	} {

@@ -96,7 +96,7 @@ func (s *Summary) Append(m *catalog.Metric, later *Summary) {
 	if m.Paired() {
 		s.join(m, later)
 	}
-	s.Stats = Combine(m, s.Stats, later.Stats)
+	s.Stats.append(m, &later.Stats)
 	if later.HasPeak {
 		s.considerPeak(later.PeakAt, later.Peak)
 	}

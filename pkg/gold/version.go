@@ -40,10 +40,12 @@ type Version struct {
 	Waived        bool // the judgement rests on a waiver
 	Exchange      bool // the meter was exchanged: Value is the final index of the old one
 	Stamp         reading.Stamp
+	Released      int64 // when the waiver was given, Unix ns; 0 unless Waived
 }
 
 // Compare orders versions by event time, then by content and judgement, stamps
-// aside. Versions that compare equal are duplicates of each other.
+// and times of release aside. Versions that compare equal are duplicates of each
+// other.
 func Compare(v, w *Version) int {
 	if c := cmp.Compare(v.Time, w.Time); c != 0 {
 		return c
@@ -70,18 +72,40 @@ func compareContents(v, w *Version) int {
 }
 
 // Normalize sorts versions into canonical order in place and keeps, of
-// duplicates, the one with the smallest stamp. It returns the shortened slice.
+// duplicates, one with the smallest stamp and the earliest release: who released
+// a reading first has done it. It returns the shortened slice.
 func Normalize(versions []Version) []Version {
 	for i := range versions {
 		versions[i].Value += 0 // −0 is stored as 0
 		if versions[i].ExchangeStart += 0; !versions[i].Exchange {
 			versions[i].ExchangeStart = 0
 		}
+		if !versions[i].Waived {
+			versions[i].Released = 0
+		}
 	}
 	slices.SortFunc(versions, func(v, w Version) int {
 		return cmp.Or(Compare(&v, &w), v.Stamp.Compare(w.Stamp))
 	})
-	return slices.CompactFunc(versions, func(v, w Version) bool { return Compare(&v, &w) == 0 })
+	kept := 0
+	for i := range versions {
+		if kept > 0 && Compare(&versions[kept-1], &versions[i]) == 0 {
+			versions[kept-1].repeat(&versions[i])
+			continue
+		}
+		versions[kept] = versions[i]
+		kept++
+	}
+	clear(versions[kept:])
+	return versions[:kept]
+}
+
+// repeat takes in a duplicate.
+func (v *Version) repeat(w *Version) {
+	if w.Stamp.Compare(v.Stamp) < 0 {
+		v.Stamp = w.Stamp
+	}
+	v.Released = min(v.Released, w.Released)
 }
 
 // Merge returns the union of two normalized sets, normalized. Neither argument
@@ -105,9 +129,7 @@ func Merge(a, b []Version) []Version {
 			j++
 		default:
 			v := a[i]
-			if b[j].Stamp.Compare(v.Stamp) < 0 {
-				v.Stamp = b[j].Stamp
-			}
+			v.repeat(&b[j])
 			out = append(out, v)
 			i, j = i+1, j+1
 		}

@@ -123,6 +123,15 @@ func (w Windows) Whole(t int64) (start, end int64) {
 		return start, start + int64(w.fixed)
 	}
 	local := time.Unix(0, t).In(w.zone)
+	if start, end, ok := w.even(local); ok {
+		return start, end
+	}
+	return w.civil(local)
+}
+
+// civil is Whole of calendar windows.
+func (w Windows) civil(local time.Time) (start, end int64) {
+	t := local.UnixNano()
 	y, m, d := local.Date()
 	// Around a transition the local date can run ahead of the window or, when
 	// clocks go back over the window's start, behind it: step to the window
@@ -141,6 +150,29 @@ func (w Windows) Whole(t int64) (start, end int64) {
 		}
 	}
 	return start, end
+}
+
+// even is Whole of windows of days where no clock changes in or near them, so that
+// they are as long as in UTC; ok is false elsewhere.
+func (w Windows) even(local time.Time) (start, end int64, ok bool) {
+	width, begin := int64(DaySpan), int64(0) // of the first window in local time
+	switch w.calendar {
+	case Day:
+	case Week:
+		width, begin = 7*width, 4*width // Monday, 5 January 1970
+	case GasDay:
+		begin = 6 * int64(time.Hour)
+	default:
+		return 0, 0, false
+	}
+	_, seconds := local.Zone()
+	offset := int64(seconds)*int64(time.Second) - begin
+	start = WindowStart(local.UnixNano()+offset, time.Duration(width)) - offset
+	end = start + width
+	from, to := local.ZoneBounds()
+	// The first instant of a date may lie before the last change of the clock.
+	ok = (from.IsZero() || start-from.UnixNano() > int64(DaySpan)) && (to.IsZero() || end < to.UnixNano())
+	return start, end, ok
 }
 
 // startOf returns the start of the window that the local date lies in, moved

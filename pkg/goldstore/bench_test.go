@@ -202,8 +202,19 @@ func benchYear(b *testing.B, s *Store, c *catalog.Catalog, zone string) {
 	for b.Loop() {
 		a := gold.NewAggregator(m, windows, to, func(gold.Aggregate) error { return nil })
 		err := s.Read(b.Context(), func(tx *ReadTx) error {
+			series, err := tx.Series(b.Context(), Selector{
+				Entities: []string{interval.EntityID}, Metrics: []string{interval.Metric},
+			})
+			if err != nil {
+				return err
+			}
+			bounds, err := tx.Bounds(b.Context(), series)
+			if err != nil {
+				return err
+			}
 			pieces, err := tx.Pieces(b.Context(), []Ask{{
-				Series: Series{ID: SeriesID(interval)}, Metric: m, History: c.History(), Windows: windows, From: from, To: to,
+				Series: series[0], Bounds: bounds[series[0].ID], Metric: m, History: c.History(), Windows: windows,
+				From: from, To: to,
 			}})
 			if err != nil {
 				return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -169,9 +170,11 @@ JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start < $3`
 // RowKeys calls fn for each row of the series that overlaps [from, to), in Unix ns, in
 // no order.
 func (tx *ReadTx) RowKeys(ctx context.Context, ids []int64, from, to int64, fn func(RowKey) error) error {
-	err := tx.each(ctx, selectRowKeys, spanArguments(ids, from, to), func(f *fields) error {
+	// A row is an hour wide at most.
+	arguments := []any{ids, timestamp(max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)), timestamp(to)}
+	err := tx.each(ctx, selectRowKeys, arguments, func(f *fields) error {
 		k := f.key()
-		if err := f.err(); err != nil || !k.overlaps(from, to) {
+		if err := f.err(); err != nil || k.Start+int64(k.Width) <= from {
 			return err
 		}
 		return fn(k)

@@ -80,7 +80,7 @@ func TestASilentHostIsGivenUp(t *testing.T) {
 			_, err := s.LoadPosition(ctx, "gold", 0)
 			return err
 		},
-		"the quarantine": func(ctx context.Context, s *Store) error { return s.ProjectQuarantine(ctx, move, nil) },
+		"the quarantine": func(ctx context.Context, s *Store) error { return s.ProjectQuarantine(ctx, move, nil, nil) },
 		"a read": func(ctx context.Context, s *Store) error {
 			return s.Read(ctx, func(tx *ReadTx) error {
 				_, err := tx.Positions(ctx)

@@ -60,7 +60,11 @@ func spreadEnergy(t *testing.T, s *Store, ask Ask) (energy float64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ask.Series = series[0]
+		bounds, err := tx.Bounds(t.Context(), series)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask.Series, ask.Bounds = series[0], bounds[series[0].ID]
 		pieces, err := tx.Pieces(t.Context(), []Ask{ask})
 		if err != nil {
 			t.Fatal(err)

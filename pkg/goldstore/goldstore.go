@@ -26,13 +26,16 @@
 package goldstore
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/energy-platform/energy/pkg/reading"
@@ -56,6 +59,10 @@ type Config struct {
 }
 
 const defaultConnectTimeout = 5 * time.Second
+
+// readBuffer is how much of an answer is read from a connection at once; the driver
+// by itself reads 8 KiB.
+const readBuffer = 64 << 10
 
 // Store is gold in one database. It is safe for concurrent use.
 //
@@ -105,6 +112,9 @@ func poolConfig(url string, c Config) (*pgxpool.Config, error) {
 	parameters["plan_cache_mode"] = "force_custom_plan"
 	if c.Application != "" {
 		parameters["application_name"] = c.Application
+	}
+	pc.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}
 	bound := deadlineOf(c.StatementTimeout)
 	pc.ConnConfig.Tracer = bound

@@ -173,7 +173,7 @@ func foldsOf(ctx context.Context, tx *ReadTx, a *Ask) (days, hours []gold.Stored
 			folds *[]gold.Stored
 			width time.Duration
 		}{{&days, gold.DaySpan}, {&hours, gold.HourSpan}} {
-			err := gold.ReadFolds(f.bytes(), to.width, func(s *gold.Stored) error {
+			err := gold.NewFoldReader().Read(f.bytes(), to.width, func(s *gold.Stored) error {
 				*to.folds = append(*to.folds, *s)
 				return nil
 			})
@@ -208,7 +208,7 @@ func foldNaively(
 	hours, days = map[int64]gold.Stored{}, map[int64]gold.Stored{}
 	own := map[int64]bool{}
 	versions := map[RowKey][]gold.Version{}
-	err = tx.VersionRows(ctx, []int64{id}, math.MinInt64, math.MaxInt64, func(r *VersionsRow) error {
+	err = tx.VersionRows(ctx, []Span{allOf(id)}, func(_ int, r *VersionsRow) error {
 		versions[r.RowKey] = r.Versions
 		return nil
 	})
@@ -311,6 +311,47 @@ func TestLateWrites(t *testing.T) {
 	expect("after the third roll", 2, 0, 0)
 	reaching(30*time.Minute, 7)
 	expect("after a correction that reaches there no more", 2, 2, 2)
+}
+
+// A build that writes folds otherwise has all days folded anew.
+func TestDaysOfAnotherFormatAreFoldedAnew(t *testing.T) {
+	t.Parallel()
+	s, c := open(t), defaultCatalog(t, 1)
+	const partitions = 4
+	for p := range uint32(partitions) {
+		exec(t, s, fmt.Sprintf("INSERT INTO gold.positions (stage, partition) VALUES ('gold', %d)", p))
+	}
+	names := []string{"a", "b", "c", "meter-1", "Zähler"}
+	for _, name := range names {
+		one := reading.Series{EntityID: name, Metric: interval.Metric, Unit: interval.Unit}
+		p := reading.Partition(name, partitions)
+		flush(t, s.NewWriter(p, c, WriterConfig{}), Flush{Groups: groups(c, one, version(0, 1, 1))})
+	}
+	roll := func() (written int) {
+		for p := range uint32(partitions) {
+			got, err := s.NewRoller(p, c, RollerConfig{}).Roll(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			written += got.Written
+		}
+		return written
+	}
+	if n := roll(); n != len(names) {
+		t.Fatalf("%d days were folded, want %d", n, len(names))
+	}
+	exec(t, s, "UPDATE gold.days SET fold_key = 0, day = '', hours = ''")
+	sql, err := migrationFiles.ReadFile("migrations/0020_fold_format.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec(t, s, string(sql))
+	if n := roll(); n != len(names) {
+		t.Errorf("%d days were folded anew, want %d", n, len(names))
+	}
+	if n := number(t, s, "SELECT count(*) FROM gold.days WHERE fold_key = 0 OR day = ''"); n != 0 {
+		t.Errorf("%d days are as they were", n)
+	}
 }
 
 func TestRoller(t *testing.T) {

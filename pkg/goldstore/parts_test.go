@@ -63,11 +63,15 @@ func TestPieces(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			bounds, err := tx.Bounds(t.Context(), series)
+			if err != nil {
+				t.Fatal(err)
+			}
 			var asks []Ask
 			for _, one := range series {
 				asks = append(asks, Ask{
-					Series: one, Metric: c.Metric(one.Series), History: c.History(), Windows: windows,
-					From: sunday + int64(from), To: sunday + int64(to),
+					Series: one, Bounds: bounds[one.ID], Metric: c.Metric(one.Series), History: c.History(), Windows: windows,
+					From: sunday + int64(from), To: sunday + int64(to), Continues: true, Continued: true,
 				})
 			}
 			all, err := tx.Pieces(t.Context(), asks)

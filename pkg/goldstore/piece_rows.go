@@ -3,8 +3,6 @@ package goldstore
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -131,53 +129,4 @@ func (p *part) take(a *Ask, rows []spreadRow) error {
 		}
 	}
 	return spread.Finish()
-}
-
-// As in selectBounds, one step into the index.
-const (
-	nearest = `SELECT k.n, ` + rowColumns + `,
-	(SELECT coalesce(max(settled_ns), 0) FROM gold.base e WHERE e.series_id = k.id AND %s
-		AND e.start >= $3 AND e.start < $4)
-FROM unnest($1::bigint[], $2::timestamptz[]) WITH ORDINALITY AS k(id, at, n)
-CROSS JOIN LATERAL (SELECT * FROM gold.base WHERE series_id = k.id AND count > 0 AND start >= $3 AND start < $4
-	AND start %s LIMIT 1) AS n`
-)
-
-var (
-	selectLastBefore = fmt.Sprintf(nearest, "e.start > n.start AND e.start < k.at",
-		"< k.at ORDER BY start DESC, width DESC")
-	selectFirstFrom = fmt.Sprintf(nearest, "e.start < n.start AND e.start >= k.at", ">= k.at ORDER BY start, width")
-)
-
-// neighbours reads the nearest row with readings on a side of a time, of those asks
-// that need one; nil where there is none.
-func (r *piecesReader) neighbours(
-	ctx context.Context, sql string, of func(*Ask) (at int64, ok bool),
-) ([]*Neighbour, error) {
-	var (
-		ids   []int64
-		times []time.Time
-		asks  []int
-		found = make([]*Neighbour, len(r.asks))
-
-		first, last int64 = math.MaxInt64, math.MinInt64
-	)
-	for i := range r.asks {
-		if at, ok := of(&r.asks[i]); ok {
-			first, last = min(first, r.asks[i].Series.firstWeek), max(last, r.asks[i].Series.lastWeek)
-			ids, times, asks = append(ids, r.asks[i].Series.ID), append(times, ceilMicros(at)), append(asks, i)
-		}
-	}
-	if len(asks) == 0 {
-		return found, nil
-	}
-	err := r.tx.each(ctx, sql, []any{ids, times, timestamp(first), timestamp(last + int64(week))}, func(f *fields) error {
-		i := asks[int(f.int8())-1]
-		n := new(Neighbour)
-		f.row(&n.StatsRow)
-		n.Emptied = f.int8()
-		found[i] = n
-		return f.err()
-	})
-	return found, err
 }

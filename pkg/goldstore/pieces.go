@@ -66,11 +66,12 @@ func (p *Pieces) Feed(a *gold.Aggregator) error {
 // the rows that come with versions. What they are given is theirs only during the
 // call.
 func (p *Pieces) Each(whole func(*gold.Stored) error, cut func(*gold.Stored, []gold.Version) error) error {
+	reader := gold.NewFoldReader()
 	for i := range p.pieces {
 		var err error
 		switch one := &p.pieces[i]; {
 		case one.row == nil:
-			err = gold.ReadFolds(one.folds, one.width, func(s *gold.Stored) error {
+			err = reader.Read(one.folds, one.width, func(s *gold.Stored) error {
 				if s.Start < one.from || s.End() > one.to {
 					return nil
 				}
@@ -134,11 +135,11 @@ func (r *piecesReader) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := r.neighbours(ctx, selectLastBefore, (*Ask).Before)
+	before, err := Nearest(ctx, r.asks, (*Ask).Before, r.tx.LastBefore)
 	if err != nil {
 		return err
 	}
-	behind, err := r.neighbours(ctx, selectFirstFrom, (*Ask).Behind)
+	behind, err := Nearest(ctx, r.asks, (*Ask).Behind, r.tx.FirstFrom)
 	if err != nil {
 		return err
 	}
@@ -328,7 +329,7 @@ func (r *piecesReader) addFolds(i int, d packedDay, from, to int64) {
 // addRows adds a span of rows, to the one before if it goes on with it.
 func (r *piecesReader) addRows(i int, from, to int64, u use) {
 	a := &r.asks[i]
-	from, to = max(from, a.Series.firstWeek), min(to, a.Series.lastWeek+int64(week+a.Series.Reach))
+	from, to = max(from, a.Bounds.rows.from), min(to, a.Bounds.rows.to+int64(a.Metric.Window+a.Series.Reach))
 	if from >= to {
 		return
 	}

@@ -156,6 +156,8 @@ func TestQuarantineStoresWhatPostgresCannotSpell(t *testing.T) {
 		[]QuarantineRow{{
 			Stage: hostile, Rule: hostile, Detail: hostile, Payload: []byte(hostile),
 			Reading: reading.Reading{EntityID: hostile, Metric: hostile, Unit: hostile},
+		}}, []QuarantineDecision{{
+			Stage: hostile, Resolution: reading.Discarded, Decision: reading.Decision{Person: hostile, Reason: hostile},
 		}})
 	if err != nil {
 		t.Fatal(err)
@@ -188,15 +190,19 @@ func TestProjectQuarantine(t *testing.T) {
 	}
 	rows = append(rows, rows[1]) // twice in one message
 	step := PositionMove{Stage: "quarantine", Stream: "QUARANTINE", Created: created, To: 3, Counts: Counts{In: 3}}
-	if err := s.ProjectQuarantine(t.Context(), step, rows); err != nil {
+	if err := s.ProjectQuarantine(t.Context(), step, rows, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.ProjectQuarantine(t.Context(), step, rows); !errors.Is(err, ErrPositionMoved) {
+	if err := s.ProjectQuarantine(t.Context(), step, rows, nil); !errors.Is(err, ErrPositionMoved) {
 		t.Errorf("the same move again: %v", err)
 	}
-	exec(t, s, "UPDATE gold.quarantine SET state = 'released' WHERE stage = 'ingest'")
+	decided := []QuarantineDecision{{Stamp: rows[1].Stamp, Stage: "ingest", Resolution: reading.Accepted}}
 	step.From, step.To = 3, 4
-	if err := s.ProjectQuarantine(t.Context(), step, rows); err != nil { // delivered again
+	if err := s.ProjectQuarantine(t.Context(), step, nil, decided); err != nil {
+		t.Fatal(err)
+	}
+	step.From, step.To = 4, 5
+	if err := s.ProjectQuarantine(t.Context(), step, rows, nil); err != nil { // delivered again
 		t.Fatal(err)
 	}
 	err = s.Read(t.Context(), func(tx *ReadTx) error {

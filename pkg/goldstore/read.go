@@ -136,24 +136,12 @@ type StatsRow struct {
 // planner leaves out, and does not lock, the weeks that the span does not touch.
 // Some rows at the ends are too many: times come here in µs.
 const (
-	rowColumns = `series_id, start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
-	selectSpan = `
+	rowColumns  = `series_id, start, width, ` + statsColumns + `, ` + standingColumns + `, epoch, revision, changed_at`
+	selectStats = `
+SELECT ` + rowColumns + `
 FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
 ORDER BY s.n, b.start, b.width`
-	selectStats = `SELECT ` + rowColumns + selectSpan
-	selectSets  = `SELECT ` + setColumns + `
-FROM unnest($1::bigint[]) WITH ORDINALITY AS s(id, n)
-JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start <= $3
-LEFT JOIN LATERAL (` + partsOfRow + ` AND start > $2 AND start <= $3 OFFSET 0) AS p ON true
-ORDER BY s.n, b.start, b.width, p.part_start`
-
-	// Of a row that is stored in parts, a row of the answer each. OFFSET 0 keeps
-	// them from being looked for where there are none.
-	setColumns = `b.series_id, b.start, b.width,
-	coalesce(p.part_start, b.start), coalesce(p.samples, b.samples), coalesce(p.stamps, b.stamps)`
-	partsOfRow = `SELECT part_start, samples, stamps FROM gold.parts
-	WHERE octet_length(b.samples) = 0 AND series_id = b.series_id AND start = b.start AND width = b.width`
 )
 
 // Rows calls fn for each row of the series that overlaps [from, to), in Unix
@@ -162,7 +150,8 @@ ORDER BY s.n, b.start, b.width, p.part_start`
 // returned.
 func (tx *ReadTx) Rows(ctx context.Context, ids []int64, from, to int64, fn func(*StatsRow) error) error {
 	var r StatsRow
-	err := tx.each(ctx, selectStats, spanArguments(ids, from, to), func(f *fields) error {
+	since := max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)
+	err := tx.each(ctx, selectStats, []any{ids, timestamp(since), timestamp(to)}, func(f *fields) error {
 		f.row(&r)
 		if err := f.err(); err != nil || !r.overlaps(from, to) {
 			return err
@@ -175,52 +164,6 @@ func (tx *ReadTx) Rows(ctx context.Context, ids []int64, from, to int64, fn func
 	return nil
 }
 
-// As in selectBounds, one step into the index.
-const (
-	selectNeighbour = `
-SELECT ` + rowColumns + `,
-	(SELECT coalesce(max(settled_ns), 0) FROM gold.base WHERE series_id = n.series_id AND `
-	selectBefore = selectNeighbour + `start > n.start AND start < $2) FROM (SELECT * FROM gold.base
-	WHERE series_id = $1 AND count > 0 AND start < $2 ORDER BY start DESC, width DESC LIMIT 1) AS n`
-	selectFrom = selectNeighbour + `start < n.start AND start >= $2) FROM (SELECT * FROM gold.base
-	WHERE series_id = $1 AND count > 0 AND start >= $2 ORDER BY start, width LIMIT 1) AS n`
-)
-
-// Neighbour is a row, and the latest Settled of the rows without readings that
-// lie between it and the time that it was asked for.
-type Neighbour struct {
-	StatsRow
-	Emptied int64
-}
-
-// LastBefore calls fn for the last row of a series that starts before t, in
-// Unix ns, and has readings that count; not at all when there is none.
-func (tx *ReadTx) LastBefore(ctx context.Context, id, t int64, fn func(*Neighbour) error) error {
-	return tx.neighbour(ctx, selectBefore, id, t, fn)
-}
-
-// FirstFrom calls fn for the first row of a series that starts at t, in Unix
-// ns, or later and has readings that count; not at all when there is none.
-func (tx *ReadTx) FirstFrom(ctx context.Context, id, t int64, fn func(*Neighbour) error) error {
-	return tx.neighbour(ctx, selectFrom, id, t, fn)
-}
-
-func (tx *ReadTx) neighbour(ctx context.Context, sql string, id, t int64, fn func(*Neighbour) error) error {
-	var n Neighbour
-	err := tx.each(ctx, sql, []any{id, timestamp(t)}, func(f *fields) error {
-		f.row(&n.StatsRow)
-		n.Emptied = f.int8()
-		if err := f.err(); err != nil {
-			return err
-		}
-		return fn(&n)
-	})
-	if err != nil {
-		return fmt.Errorf("read the neighbour of series %d at %d: %w", id, t, err)
-	}
-	return nil
-}
-
 // row reads rowColumns.
 func (f *fields) row(r *StatsRow) {
 	r.RowKey = f.key()
@@ -229,85 +172,7 @@ func (f *fields) row(r *StatsRow) {
 	r.Epoch, r.Revision, r.ChangedAt = uint64(f.int8()), f.int8(), f.time()
 }
 
-// VersionsRow is the versions of a base row, normalized.
-type VersionsRow struct {
-	RowKey
-	Versions []gold.Version
-}
-
-// VersionRows is Rows with versions in place of statistics.
-func (tx *ReadTx) VersionRows(ctx context.Context, ids []int64, from, to int64, fn func(*VersionsRow) error) error {
-	err := tx.eachSet(ctx, selectSets, spanArguments(ids, from, to), func(r *VersionsRow) error {
-		if !r.overlaps(from, to) {
-			return nil
-		}
-		return fn(r)
-	})
-	if err != nil {
-		return fmt.Errorf("read versions of %d series: %w", len(ids), err)
-	}
-	return nil
-}
-
-// eachSet runs a query for setColumns and calls fn for each row, put together of
-// its parts.
-func (tx *ReadTx) eachSet(ctx context.Context, sql string, arguments []any, fn func(*VersionsRow) error) error {
-	var r *VersionsRow
-	err := tx.each(ctx, sql, arguments, func(f *fields) error {
-		if k := f.key(); r == nil || r.RowKey != k {
-			if r != nil {
-				if err := fn(r); err != nil {
-					return err
-				}
-			}
-			r = &VersionsRow{RowKey: k}
-		}
-		return f.appendVersions(r.RowKey, &r.Versions)
-	})
-	if err != nil || r == nil {
-		return err
-	}
-	return fn(r)
-}
-
-const (
-	selectSetsFrom = `
-SELECT ` + setColumns + ` FROM (SELECT * FROM gold.base
-	WHERE series_id = $1 AND start >= $2 ORDER BY start, width LIMIT $3) AS b
-LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
-ORDER BY b.start, b.width, p.part_start`
-	selectSetsBefore = `
-SELECT ` + setColumns + ` FROM (SELECT * FROM gold.base
-	WHERE series_id = $1 AND start < $2 ORDER BY start DESC, width DESC LIMIT $3) AS b
-LEFT JOIN LATERAL (` + partsOfRow + ` OFFSET 0) AS p ON true
-ORDER BY b.start DESC, b.width DESC, p.part_start`
-)
-
-// VersionsFrom returns at most so many rows of a series in the order of time, from
-// those that start at t (Unix ns) on; backwards, the rows that start before t from
-// the last one back.
-func (tx *ReadTx) VersionsFrom(
-	ctx context.Context, id, t int64, backwards bool, limit int,
-) (rows []VersionsRow, err error) {
-	sql := selectSetsFrom
-	if backwards {
-		sql = selectSetsBefore
-	}
-	err = tx.eachSet(ctx, sql, []any{id, timestamp(t), limit}, func(r *VersionsRow) error {
-		rows = append(rows, *r)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read versions of series %d at %d: %w", id, t, err)
-	}
-	return rows, nil
-}
-
 func (k RowKey) overlaps(from, to int64) bool { return k.Start < to && k.Start+int64(k.Width) > from }
-
-func spanArguments(ids []int64, from, to int64) []any {
-	return []any{ids, timestamp(max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)), timestamp(to)}
-}
 
 // each runs a query and calls fn for each row of the answer. When fn fails the
 // rest of the answer is not waited for: the connection is given up.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,9 @@ func library(t *testing.T) *Store {
 	flush(t, w, f)
 	return s
 }
+
+// allOf is all time of a series.
+func allOf(id int64) Span { return Span{id, math.MinInt64, math.MaxInt64} }
 
 func read(t *testing.T, s *Store, fn func(*ReadTx)) {
 	t.Helper()
@@ -131,11 +135,12 @@ func TestReadTx(t *testing.T) {
 			}
 			day := int64(24 * time.Hour)
 			want := map[int64]Bounds{
-				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute), 0},
-				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
-				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day, 0},
+				ids[0]: {sunday, sunday + day, sunday + int64(time.Minute), sunday + day + int64(time.Minute), 0,
+					timeSpan{sunday, sunday + day}},
+				ids[1]: {sunday + day, sunday + day, sunday + day, sunday + day, 0, timeSpan{sunday + day, sunday + day}},
+				ids[3]: {sunday + day, sunday + day, sunday + day, sunday + day, 0, timeSpan{sunday + day, sunday + day}},
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, cmp.AllowUnexported(Bounds{}, timeSpan{})); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -208,67 +213,118 @@ func TestReadTx(t *testing.T) {
 		t.Parallel()
 		const none = time.Duration(math.MinInt64)
 		read(t, s, func(tx *ReadTx) {
-			ids := seriesIDs(t, tx)
-			for _, tt := range []struct {
-				id           int64
+			series, err := tx.Series(t.Context(), Selector{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tests := []struct {
+				series       *Series
 				at           time.Duration
 				before, from time.Duration
 			}{
-				{ids[0], 0, none, 0},
-				{ids[0], time.Hour, 0, time.Hour},
-				{ids[0], time.Hour + time.Minute, time.Hour, 24 * time.Hour},
-				{ids[0], 25 * time.Hour, 24 * time.Hour, none},
-				{ids[2], 25 * time.Hour, none, none}, // withdrawn
-			} {
-				got := func(find func(context.Context, int64, int64, func(*Neighbour) error) error) time.Duration {
-					start := none
-					err := find(t.Context(), tt.id, sunday+int64(tt.at), func(r *Neighbour) error {
-						start = time.Duration(r.Start - sunday)
-						if r.SeriesID != tt.id || r.Stats.Count == 0 || r.Revision != 1 {
-							t.Errorf("%+v", r)
-						}
-						return nil
-					})
-					if err != nil {
-						t.Fatal(err)
-					}
-					return start
+				{&series[0], 0, none, 0},
+				{&series[0], time.Hour, 0, time.Hour},
+				{&series[0], time.Hour + time.Minute, time.Hour, 24 * time.Hour},
+				{&series[2], 25 * time.Hour, none, none}, // withdrawn
+				{&series[0], 25 * time.Hour, 24 * time.Hour, none},
+			}
+			places := make([]Place, len(tests))
+			for i, tt := range tests {
+				places[i] = Place{tt.series, sunday + int64(tt.at)}
+			}
+			got := func(find func(context.Context, []Place) ([]*Neighbour, error)) []time.Duration {
+				rows, err := find(t.Context(), places)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if before, from := got(tx.LastBefore), got(tx.FirstFrom); before != tt.before || from != tt.from {
-					t.Errorf("around %s are %s and %s, want %s and %s", tt.at, before, from, tt.before, tt.from)
+				starts := make([]time.Duration, len(rows))
+				for i, r := range rows {
+					if starts[i] = none; r == nil {
+						continue
+					}
+					starts[i] = time.Duration(r.Start - sunday)
+					if r.SeriesID != tests[i].series.ID || r.Stats.Count == 0 || r.Revision != 1 {
+						t.Errorf("%+v", r)
+					}
+				}
+				return starts
+			}
+			before, from := got(tx.LastBefore), got(tx.FirstFrom)
+			for i, tt := range tests {
+				if before[i] != tt.before || from[i] != tt.from {
+					t.Errorf("around %s are %s and %s, want %s and %s", tt.at, before[i], from[i], tt.before, tt.from)
 				}
 			}
 		})
 	})
-	t.Run("VersionsComeInTheOrderOfTime", func(t *testing.T) {
+	t.Run("VersionsComeInTheOrderOfTheSpansAndOfTime", func(t *testing.T) {
 		t.Parallel()
 		read(t, s, func(tx *ReadTx) {
-			id := seriesIDs(t, tx)[0]
+			ids := seriesIDs(t, tx)
+			const quarter, hour, day = int64(15 * time.Minute), int64(time.Hour), int64(24 * time.Hour)
+			spans := []Span{
+				{ids[1], sunday, sunday + 2*day},
+				{ids[0], sunday + 1, sunday + hour + 1},   // cut inside rows
+				{ids[0], sunday + quarter, sunday + hour}, // between rows
+				allOf(ids[0]),
+			}
+			type row struct {
+				span  int
+				start time.Duration
+				n     int
+			}
+			var got []row
+			err := tx.VersionRows(t.Context(), spans, func(i int, r *VersionsRow) error {
+				if r.SeriesID != spans[i].ID {
+					t.Errorf("span %d: %+v", i, r.RowKey)
+				}
+				got = append(got, row{i, time.Duration(r.Start - sunday), len(r.Versions)})
+				return nil
+			})
+			want := []row{
+				{0, 24 * time.Hour, 1}, {1, 0, 2}, {1, time.Hour, 1}, {3, 0, 2}, {3, time.Hour, 1}, {3, 24 * time.Hour, 2},
+			}
+			if err != nil || !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v: %v", got, want, err)
+			}
+		})
+	})
+	t.Run("VersionsNearPlacesComeInTheOrderOfTheirDistance", func(t *testing.T) {
+		t.Parallel()
+		read(t, s, func(tx *ReadTx) {
+			series, err := tx.Series(t.Context(), Selector{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := series[0].ID
 			first := VersionsRow{
 				RowKey{id, sunday, 15 * time.Minute}, []gold.Version{version(time.Minute, 1, 1), version(14*time.Minute, 2, 2)},
 			}
-			next := VersionsRow{
+			second := VersionsRow{
+				RowKey{id, sunday + int64(time.Hour), 15 * time.Minute}, []gold.Version{version(time.Hour, 3, 3)},
+			}
+			last := VersionsRow{
 				RowKey{id, sunday + int64(24*time.Hour), 15 * time.Minute},
 				[]gold.Version{version(24*time.Hour, 5, 4), version(24*time.Hour+time.Minute, 6, 4)},
 			}
+			places := []Place{{&series[0], last.Start}, {&series[0], first.Start}, {&series[0], first.Start + 1000}}
 			for _, tt := range []struct {
-				at        int64
-				backwards bool
-				limit     int
-				want      []VersionsRow
+				name  string
+				read  func(context.Context, []Place, int) ([][]VersionsRow, error)
+				limit int
+				want  [][]VersionsRow
 			}{
-				{sunday, false, 1, []VersionsRow{first}},
-				{next.Start, false, 1, []VersionsRow{next}},
-				{next.Start + 1000, true, 1, []VersionsRow{next}},
-				{first.Start + 1000, true, 9, []VersionsRow{first}},
-				{first.Start, true, 9, nil}, // those before
+				{"from", tx.VersionsFrom, 1, [][]VersionsRow{{last}, {first}, {second}}},
+				{"from", tx.VersionsFrom, 9, [][]VersionsRow{{last}, {first, second, last}, {second, last}}},
+				{"before", tx.VersionsBefore, 1, [][]VersionsRow{{second}, nil, {first}}},
+				{"before", tx.VersionsBefore, 9, [][]VersionsRow{{second, first}, nil, {first}}},
 			} {
-				got, err := tx.VersionsFrom(t.Context(), id, tt.at, tt.backwards, tt.limit)
+				got, err := tt.read(t.Context(), places, tt.limit)
 				if err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(tt.want, got); diff != "" {
-					t.Errorf("%+v: %s", tt, diff)
+					t.Errorf("%s %d: %s", tt.name, tt.limit, diff)
 				}
 			}
 		})
@@ -281,6 +337,47 @@ func TestReadTx(t *testing.T) {
 		})
 		if !errors.Is(err, stop) {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// Rows whose readings were all withdrawn lie outside the bounds, and are answered
+// as far as their bookkeeping goes.
+func TestBoundsTellOfRowsWithoutReadings(t *testing.T) {
+	t.Parallel()
+	s, c := open(t), defaultCatalog(t, 1)
+	const day = 24 * time.Hour
+	first, counted, last := version(0, 1, 1), version(day, 2, 2), version(2*day, 3, 3)
+	first.Quality, last.Quality = reading.Withdrawn, reading.Withdrawn
+	flush(t, s.NewWriter(0, c, WriterConfig{}), Flush{Groups: groups(c, register, first, counted, last)})
+	read(t, s, func(tx *ReadTx) {
+		series, err := tx.Series(t.Context(), Selector{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bounds, err := tx.Bounds(t.Context(), series)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := bounds[series[0].ID]
+		if b.FirstAt != counted.Time || b.LastAt != counted.Time || b.rows != (timeSpan{first.Time, last.Time}) {
+			t.Errorf("%+v", b)
+		}
+		windows, err := gold.FixedWindows(day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pieces, err := tx.Pieces(t.Context(), []Ask{{
+			Series: series[0], Bounds: b, Metric: c.Metric(register), Windows: windows,
+			From: sunday - 7*int64(day), To: sunday + 9*int64(day),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var starts []int64
+		err = pieces[0].Each(func(s *gold.Stored) error { starts = append(starts, s.Start); return nil }, nil)
+		if want := []int64{first.Time, counted.Time, last.Time}; err != nil || !slices.Equal(starts, want) {
+			t.Errorf("rows start at %d, want %d: %v", starts, want, err)
 		}
 	})
 }

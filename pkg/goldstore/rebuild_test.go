@@ -19,7 +19,7 @@ import (
 
 // TestRebuild: rows are what a naive recomputation of the versions that stay and of
 // the fresh ones gives; a plan says so before; and a writer that remembers what was
-// taken out is not deceived by it (invariant 19).
+// taken out is not deceived by it (invariant 22).
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 2)

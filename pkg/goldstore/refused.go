@@ -57,13 +57,16 @@ func (tx *ReadTx) RefusedStamps(ctx context.Context, stage string) (map[reading.
 	return stamps, nil
 }
 
-// AddRefusals stores entries of the quarantine. Those that are there already stay as
-// they are, with their state.
+// AddRefusals stores entries of the quarantine and computes the states of all that
+// concerns their readings. Those that are there already stay.
 func (s *Store) AddRefusals(ctx context.Context, rows []QuarantineRow) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if _, err := s.pool.Exec(ctx, insertQuarantine, quarantineColumns(rows)...); err != nil {
+	var b pgx.Batch
+	queueQuarantine(&b, rows, nil)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
+	if err != nil {
 		return fmt.Errorf("add %d quarantined readings: %w", len(rows), err)
 	}
 	return nil

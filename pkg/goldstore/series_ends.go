@@ -17,12 +17,14 @@ type Bounds struct {
 	FirstStart, LastStart int64 // starts of the first and the last row, Unix ns
 	FirstAt, LastAt       int64 // event times of the first and the last reading, Unix ns
 	Reach                 int64 // latest end of what readings cover, Unix ns; 0 when they cover nothing
+
+	rows timeSpan // starts of the first and the last row, whether readings in them count or not
 }
 
 // One step into the index from each end of a series, in its first and its last week.
 // The bounds on start leave out partitions.
 const selectBounds = `
-SELECT s.n, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns
+SELECT s.n, a.start, b.start, a.first_at_ns, b.last_at_ns, r.reach_ns, f.start, l.start
 FROM unnest($1::bigint[], $2::timestamptz[], $3::timestamptz[], $4::interval[])
 	WITH ORDINALITY AS s(id, first, last, reach, n)
 CROSS JOIN LATERAL (SELECT start, first_at_ns FROM gold.base
@@ -32,7 +34,12 @@ CROSS JOIN LATERAL (SELECT start, last_at_ns FROM gold.base
 	WHERE series_id = s.id AND count > 0 AND start < s.last + interval '7 days' AND start >= $7 AND start < $8
 	ORDER BY start DESC, width DESC LIMIT 1) AS b
 CROSS JOIN LATERAL (SELECT max(reach_ns) AS reach_ns FROM gold.base
-	WHERE series_id = s.id AND start >= b.start - s.reach AND start >= $9) AS r`
+	WHERE series_id = s.id AND start >= b.start - s.reach AND start >= $9) AS r
+CROSS JOIN LATERAL (SELECT start FROM gold.base
+	WHERE series_id = s.id AND start >= s.first AND start >= $5 AND start < $6 ORDER BY start LIMIT 1) AS f
+CROSS JOIN LATERAL (SELECT start FROM gold.base
+	WHERE series_id = s.id AND start < s.last + interval '7 days' AND start >= $7 AND start < $8
+	ORDER BY start DESC LIMIT 1) AS l`
 
 // Bounds returns the bounds of each series by its id. A series without
 // readings that count is left out.
@@ -60,6 +67,7 @@ func (tx *ReadTx) Bounds(ctx context.Context, series []Series) (map[int64]Bounds
 			found[n] = true
 			bounds[some[n].ID] = Bounds{
 				FirstStart: f.nanos(), LastStart: f.nanos(), FirstAt: f.int8(), LastAt: f.int8(), Reach: f.orInt8(),
+				rows: timeSpan{f.nanos(), f.nanos()},
 			}
 			return f.err()
 		})

@@ -140,10 +140,12 @@ func TestFullWindow(t *testing.T) {
 				}
 				return nil
 			})
-			named, nameErr := tx.VersionsFrom(t.Context(), id, sunday, false, 1)
-			if rows != 1 || len(named) != 1 || !gold.Equal(named[0].Versions, want.Versions) {
-				t.Errorf("%d rows, %d with versions", rows, len(named))
+			series, seriesErr := tx.Series(t.Context(), Selector{})
+			named, nameErr := tx.VersionsFrom(t.Context(), []Place{{&series[0], sunday}}, 1)
+			if rows != 1 || len(named[0]) != 1 || !gold.Equal(named[0][0].Versions, want.Versions) {
+				t.Errorf("%d rows, %d with versions", rows, len(named[0]))
 			}
+			err = errors.Join(err, seriesErr)
 			return errors.Join(err, nameErr)
 		})
 		if err != nil {

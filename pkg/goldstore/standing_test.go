@@ -1,6 +1,7 @@
 package goldstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -114,35 +115,27 @@ func TestStanding(t *testing.T) {
 		flush(t, w, Flush{Groups: groups(c, register,
 			version(0, 1, 1), version(time.Hour, 2, 2), gone, version(2*time.Hour, 3, 3))})
 		read(t, s, func(tx *ReadTx) {
-			id := seriesIDs(t, tx)[0]
+			series, err := tx.Series(t.Context(), Selector{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			places := []Place{{&series[0], sunday + int64(time.Hour)}, {&series[0], sunday + int64(2*time.Hour)}}
 			for _, tt := range []struct {
 				name string
-				find func(func(*Neighbour) error) error
-				want int64
+				find func(context.Context, []Place) ([]*Neighbour, error)
+				want [2]int64 // with the row between, or without
 			}{
-				{"before, with the row between", func(fn func(*Neighbour) error) error {
-					return tx.LastBefore(t.Context(), id, sunday+int64(2*time.Hour), fn)
-				}, gone.Stamp.Received},
-				{"before, without", func(fn func(*Neighbour) error) error {
-					return tx.LastBefore(t.Context(), id, sunday+int64(time.Hour), fn)
-				}, 0},
-				{"behind, with", func(fn func(*Neighbour) error) error {
-					return tx.FirstFrom(t.Context(), id, sunday+int64(time.Hour), fn)
-				}, gone.Stamp.Received},
-				{"behind, without", func(fn func(*Neighbour) error) error {
-					return tx.FirstFrom(t.Context(), id, sunday+int64(2*time.Hour), fn)
-				}, 0},
+				{"before", tx.LastBefore, [2]int64{0, gone.Stamp.Received}},
+				{"behind", tx.FirstFrom, [2]int64{gone.Stamp.Received, 0}},
 			} {
-				found := false
-				err := tt.find(func(n *Neighbour) error {
-					found = true
-					if n.Emptied != tt.want {
-						t.Errorf("%s: emptied at %d, want %d", tt.name, n.Emptied, tt.want)
+				found, err := tt.find(t.Context(), places)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i, n := range found {
+					if n == nil || n.Emptied != tt.want[i] {
+						t.Errorf("%s place %d: got %+v, want it emptied at %d", tt.name, i, n, tt.want[i])
 					}
-					return nil
-				})
-				if err != nil || !found {
-					t.Errorf("%s: found %t, %v", tt.name, found, err)
 				}
 			}
 		})

@@ -94,6 +94,11 @@ func readWindows(ctx context.Context, tx pgx.Tx, metrics []string) (map[string]t
 	return stored, nil
 }
 
+// Windows returns the widths of the base rows of those metrics that have any.
+func (tx *ReadTx) Windows(ctx context.Context, metrics []string) (map[string]time.Duration, error) {
+	return readWindows(ctx, tx.tx, metrics)
+}
+
 const (
 	lockPartitions = `SELECT pg_advisory_xact_lock($1, p) FROM generate_series(0, $2 - 1) AS p`
 	requireEpochs  = `

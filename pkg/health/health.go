@@ -34,7 +34,7 @@ const (
 type Component struct {
 	Name   string    `json:"name"`
 	State  State     `json:"state"`
-	Detail string    `json:"detail,omitempty"` // why it is not ok
+	Detail string    `json:"detail,omitempty"` // why it is not ok, or what there is to know
 	Since  time.Time `json:"since"`            // when the state was entered
 }
 
@@ -94,6 +94,15 @@ func (m *Monitor) Report(name string, trouble error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reports[name] = next(m.reports[name], name, trouble, Degraded)
+}
+
+// Note says something of a worker that is well.
+func (m *Monitor) Note(name, detail string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := next(m.reports[name], name, nil, Degraded)
+	c.Detail = detail
+	m.reports[name] = c
 }
 
 // next is a component after an outcome; it keeps Since while the state lasts.

@@ -28,17 +28,19 @@ func NewHearing(epochs catalog.Epochs, entityID, metric, unit string) *Hearing {
 func (h *Hearing) Newest() *Bench { return h.benches[len(h.benches)-1] }
 
 // Judge appends to dst the judgements of a reading that gold needs, and returns
-// the newest epoch's, which may refuse it.
+// the newest epoch's, which may refuse it, and whether an earlier epoch's refuses
+// it.
 //
 // For each epoch it gives the judgement if that accepts the reading, and the
 // rejection of what the epoch before made of it if this one makes something
 // else of it or refuses it. See gold.Winners for what they do.
 func (h *Hearing) Judge(
-	dst []Judgement, r reading.Reading, stamp reading.Stamp, waived reading.Rules,
-) (all []Judgement, newest Judgement) {
-	for _, b := range h.benches {
+	dst []Judgement, r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver,
+) (all []Judgement, newest Judgement, refused bool) {
+	for i, b := range h.benches {
 		before := newest
-		newest = b.Judge(r, stamp, waived)
+		refused = refused || i > 0 && !before.accepted
+		newest = b.Judge(r, stamp, waiver)
 		if before.accepted && (!newest.accepted || !newest.sameContent(&before)) {
 			dst = append(dst, before.rejected(&newest))
 		}
@@ -46,7 +48,7 @@ func (h *Hearing) Judge(
 			dst = append(dst, newest)
 		}
 	}
-	return dst, newest
+	return dst, newest, refused
 }
 
 // sameContent reports whether two judgements accept the same content by the
@@ -59,7 +61,7 @@ func (j *Judgement) sameContent(k *Judgement) bool {
 // judgement of the same reading.
 func (j *Judgement) rejected(by *Judgement) Judgement {
 	return Judgement{
-		Reading: j.Reading, Stamp: j.Stamp, Waived: j.Waived,
+		Reading: j.Reading, Stamp: j.Stamp, Waived: j.Waived, Released: j.Released,
 		Flags: by.Refused | by.Flags, Refused: by.Refused, Epoch: by.Epoch,
 	}
 }

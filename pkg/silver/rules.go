@@ -71,22 +71,42 @@ var (
 	}
 )
 
-// apply runs rules over a subject. Rules in waived that may be waived fire
-// without refusing.
-func apply(rules []rule, s *subject, waived reading.Rules) (flags, refused reading.Rules, details []string) {
+// verdict is what rules decide on a subject.
+type verdict struct {
+	flags   reading.Rules // fired and let pass
+	refused reading.Rules // fired and refused
+	waived  reading.Rules // of the flags, those that would have refused
+	details []string      // why refused
+}
+
+// apply runs rules over a subject. Those that a waiver names and that may be waived
+// fire without refusing.
+func apply(rules []rule, s *subject, waiver *reading.Waiver) (v verdict) {
 	for i := range rules {
 		r := &rules[i]
 		decided, detail := r.check(s)
 		switch {
 		case decided == pass:
-		case decided == flag, r.waivable && waived.Has(r.number):
-			flags = flags.With(r.number)
+		case decided == flag:
+			v.flags = v.flags.With(r.number)
+		case r.waivable && waiver.Has(r.number):
+			v.flags, v.waived = v.flags.With(r.number), v.waived.With(r.number)
 		default:
-			refused = refused.With(r.number)
-			details = append(details, detail)
+			v.refused = v.refused.With(r.number)
+			v.details = append(v.details, detail)
 		}
 	}
-	return flags, refused, details
+	return v
+}
+
+// Waivable returns those of a set of rules that a waiver can let a reading pass.
+func Waivable(rules reading.Rules) (waivable reading.Rules) {
+	for i := range valueRules {
+		if r := &valueRules[i]; r.waivable && rules.Has(r.number) {
+			waivable = waivable.With(r.number)
+		}
+	}
+	return waivable
 }
 
 // Hopeless says why no catalogue and no waiver would let a reading pass, and what

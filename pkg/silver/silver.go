@@ -22,7 +22,8 @@ type Judgement struct {
 	Stamp    reading.Stamp
 	Flags    reading.Rules // rules that fired without rejecting
 	Refused  reading.Rules // rules that rejected; empty if accepted
-	Waived   bool          // a rule that fired was waived
+	Waived   bool          // a rule that would have refused it was waived
+	Released int64         // when it was waived, in Unix ns; 0 unless Waived
 	Epoch    uint64        // since which readings of the metric are judged like this
 	Detail   string        // why it was refused and what mends it; empty if accepted
 	accepted bool
@@ -52,9 +53,7 @@ type Bench struct {
 	epoch      uint64
 	names      subject
 	resolution catalog.Resolution
-	flags      reading.Rules
-	refused    reading.Rules
-	details    []string
+	byName     verdict
 }
 
 // Bench prepares for readings of an entity and metric that come with a unit.
@@ -63,16 +62,16 @@ func (j *Judge) Bench(entityID, metric, unit string) *Bench {
 	b.names = subject{catalog: j.catalog, entityID: entityID, metric: metric, unit: unit}
 	b.names.resolution, b.names.unresolved = j.catalog.Resolve(metric, unit)
 	b.resolution = b.names.resolution
-	b.flags, b.refused, b.details = apply(nameRules, &b.names, 0)
+	b.byName = apply(nameRules, &b.names, nil)
 	return b
 }
 
 // Fit reports whether readings of these names can be accepted at all.
-func (b *Bench) Fit() bool { return b.refused == 0 }
+func (b *Bench) Fit() bool { return b.byName.refused == 0 }
 
-// Judge decides on one reading of the bench's names. Waived is the set of rules
-// that a release lets it pass.
-func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rules) Judgement {
+// Judge decides on one reading of the bench's names. The waiver of a release lets
+// it pass rules; without one it is nil.
+func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver) Judgement {
 	s := b.names
 	s.reading, s.received = r, time.Unix(0, stamp.Received)
 	if s.unresolved == nil {
@@ -80,19 +79,18 @@ func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waived reading.Rul
 		s.exchange = b.resolution.Conversion.Apply(r.ExchangeStart)
 		s.start, s.length = interval(b.resolution.Metric, &r)
 	}
-	flags, refused, details := b.flags, b.refused, b.details
-	if valueFlags, valueRefused, valueDetails := apply(valueRules, &s, waived); valueFlags|valueRefused != 0 {
-		flags |= valueFlags
-		refused |= valueRefused
-		details = append(slices.Clip(details), valueDetails...)
+	names, values := &b.byName, apply(valueRules, &s, waiver)
+	judgement := Judgement{
+		Reading: r, Stamp: stamp, Flags: names.flags | values.flags, Refused: names.refused | values.refused, Epoch: b.epoch,
 	}
-	judgement := Judgement{Reading: r, Stamp: stamp, Flags: flags, Refused: refused, Epoch: b.epoch}
-	if refused != 0 {
-		judgement.Detail = strings.Join(details, "; ")
+	if judgement.Refused != 0 {
+		judgement.Detail = strings.Join(slices.Concat(names.details, values.details), "; ")
 		return judgement
 	}
 	judgement.accepted = true
-	judgement.Waived = waived&flags != 0
+	if values.waived != 0 {
+		judgement.Waived, judgement.Released = true, waiver.At
+	}
 	judgement.Reading = s.canonical()
 	return judgement
 }

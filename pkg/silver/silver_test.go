@@ -29,6 +29,9 @@ metrics:
 
 var received = time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC)
 
+// released is who gives the waivers of these tests.
+var released = reading.Decision{Person: "ann", At: 7, Reason: "read off by hand"}
+
 func judge(t *testing.T, r reading.Reading, waived reading.Rules) silver.Judgement {
 	t.Helper()
 	c, err := catalog.Parse(3, []byte(document))
@@ -36,7 +39,8 @@ func judge(t *testing.T, r reading.Reading, waived reading.Rules) silver.Judgeme
 		t.Fatal(err)
 	}
 	return silver.NewJudge(c).Bench(r.EntityID, r.Metric, r.Unit).
-		Judge(r, reading.Stamp{Received: received.UnixNano(), Sequence: 1}, waived)
+		Judge(r, reading.Stamp{Received: received.UnixNano(), Sequence: 1},
+			&reading.Waiver{Rules: waived, Decision: released})
 }
 
 func TestRules(t *testing.T) {
@@ -150,6 +154,19 @@ func TestWaivers(t *testing.T) {
 	j := judge(t, high, reading.Rules(0).With(reading.OutOfRange))
 	if !j.Accepted() || !j.Waived || !j.Flags.Has(reading.OutOfRange) {
 		t.Errorf("a waived range is not waived: %+v", j)
+	}
+	if j.Released != released.At {
+		t.Errorf("released at %d, want %d", j.Released, released.At)
+	}
+	fine := high
+	fine.Value = 230
+	if j = judge(t, fine, reading.Rules(0).With(reading.OutOfRange)); !j.Accepted() || j.Waived || j.Released != 0 {
+		t.Errorf("a waiver that nothing needs counts: %+v", j)
+	}
+	all := ^reading.Rules(0)
+	w := silver.Waivable(all)
+	if !w.Has(reading.OutOfRange) || w.Has(reading.NonFiniteValue) || w.Has(reading.UnitMismatch) {
+		t.Errorf("waivable are %s", w)
 	}
 	nan := high
 	nan.Value = math.NaN()

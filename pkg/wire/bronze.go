@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"fmt"
 	"iter"
 
@@ -11,11 +12,31 @@ import (
 )
 
 // BronzeEncoder builds a BronzeBatch. Its zero value is ready for use.
-type BronzeEncoder struct{ columns columns }
+type BronzeEncoder struct {
+	columns columns
+	waivers []*energyv1.Waiver
+	again   bool
+}
 
 // Add appends a reading as it was received.
 func (e *BronzeEncoder) Add(r reading.Reading, stamp reading.Stamp) {
 	e.columns.add(reading.Series{EntityID: r.EntityID, Metric: r.Metric, Unit: r.Unit}, &r, stamp)
+}
+
+// Release appends a reading that was in quarantine, with the waiver that lets it
+// pass; nil has it judged again without.
+func (e *BronzeEncoder) Release(r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver) {
+	e.again = true
+	if waiver != nil {
+		for rule := range waiver.Rules.All() {
+			e.waivers = append(e.waivers, &energyv1.Waiver{
+				Row: uint32(e.Len()), Rule: rule.String(), Epoch: waiver.Epoch,
+				Person: waiver.Person, ReleasedAtNs: waiver.At, Reason: waiver.Reason,
+			})
+			e.columns.size += len(rule.String()) + len(waiver.Person) + len(waiver.Reason) + bytesPerWaiver
+		}
+	}
+	e.Add(r, stamp)
 }
 
 // Len returns the number of rows since the last Marshal.
@@ -31,7 +52,18 @@ func (e *BronzeEncoder) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("marshal bronze batch: %w", err)
 	}
 	e.columns.reset()
+	e.waivers, e.again = nil, false
 	return data, nil
+}
+
+// AppendAgain returns a message of readings as one of readings that were in
+// quarantine.
+func AppendAgain(data []byte) ([]byte, error) {
+	again, err := proto.Marshal(&energyv1.BronzeBatch{Again: true})
+	if err != nil {
+		return nil, fmt.Errorf("marshal bronze batch: %w", err)
+	}
+	return append(bytes.Clone(data), again...), nil // fields that stand behind a message are merged into it
 }
 
 // EpochMarker returns the message that makes everything behind it in a partition
@@ -49,7 +81,7 @@ func (e *BronzeEncoder) message() *energyv1.BronzeBatch {
 	return &energyv1.BronzeBatch{
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
-		Stamps: &c.stamps.columns, Exchanges: c.exchanges(),
+		Stamps: &c.stamps.columns, Exchanges: c.exchanges(), Waivers: e.waivers, Again: e.again,
 	}
 }
 
@@ -58,7 +90,7 @@ type Bronze struct {
 	// Series is the dictionary; units are the producers'.
 	Series []reading.Series
 	batch  *energyv1.BronzeBatch
-	waived map[uint32]reading.Rules
+	waived map[uint32]*reading.Waiver
 }
 
 // BronzeRow is one row of a Bronze.
@@ -66,7 +98,7 @@ type BronzeRow struct {
 	Series  int // place in the dictionary
 	Reading reading.Reading
 	Stamp   reading.Stamp
-	Waived  reading.Rules // rules that a release lets the reading pass
+	Waived  *reading.Waiver // what a release lets the reading pass; nil if it was not released
 }
 
 // DecodeBronze decodes a message.
@@ -88,13 +120,32 @@ func bronzeOf(batch *energyv1.BronzeBatch) (*Bronze, error) {
 		if !ok || int(w.GetRow()) >= b.Len() {
 			return nil, fmt.Errorf("bronze batch: waiver of rule %q for row %d: %w", w.GetRule(), w.GetRow(), ErrMalformed)
 		}
-		if b.waived == nil {
-			b.waived = make(map[uint32]reading.Rules)
-		}
-		b.waived[w.GetRow()] = b.waived[w.GetRow()].With(rule)
+		b.waive(w, rule)
 	}
 	return b, nil
 }
+
+// waive takes in one waiver. Several of a row are one: who gave the last one let
+// the reading pass.
+func (b *Bronze) waive(w *energyv1.Waiver, rule reading.Rule) {
+	if b.waived == nil {
+		b.waived = make(map[uint32]*reading.Waiver)
+	}
+	all := b.waived[w.GetRow()]
+	if all == nil {
+		all = new(reading.Waiver)
+		b.waived[w.GetRow()] = all
+	}
+	if all.Rules == 0 || w.GetReleasedAtNs() > all.At {
+		all.Epoch = w.GetEpoch()
+		all.Decision = reading.Decision{Person: w.GetPerson(), At: w.GetReleasedAtNs(), Reason: w.GetReason()}
+	}
+	all.Rules = all.Rules.With(rule)
+}
+
+// Again reports whether the readings were in quarantine, which is to be told what
+// becomes of them.
+func (b *Bronze) Again() bool { return b.batch.GetAgain() }
 
 // Epoch returns the catalogue epoch under which everything behind this message is
 // judged at the earliest, 0 when it says nothing of that.

@@ -29,6 +29,9 @@ const bytesPerRow = 48
 // bytesPerExchange bounds what the exchange of a row adds to a message.
 const bytesPerExchange = 24
 
+// bytesPerWaiver bounds what a waiver adds to a message besides its texts.
+const bytesPerWaiver = 48
+
 // columns gathers what bronze and silver batches have in common.
 type columns struct {
 	keys     map[reading.Series]uint32

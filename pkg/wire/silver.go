@@ -21,6 +21,7 @@ type SilverEncoder struct {
 	verdict  runs
 	rejected bool // whether any is
 	waived   runs
+	released runs
 }
 
 // Add appends a judgement that accepts a reading, or a silver.Hearing's
@@ -33,11 +34,23 @@ func (e *SilverEncoder) Add(j *silver.Judgement) {
 		waived = 1
 	}
 	e.waived.add(waived)
+	e.released.add(uint64(j.Released))
 	verdict := energyv1.Verdict_VERDICT_ACCEPTED
 	if !j.Accepted() {
 		verdict, e.rejected = energyv1.Verdict_VERDICT_REJECTED, true
 	}
 	e.verdict.add(uint64(verdict))
+}
+
+// Version returns the version that a judgement becomes in gold: what travels through
+// silver gives the same.
+func Version(j *silver.Judgement) gold.Version {
+	r := &j.Reading
+	return gold.Version{
+		Time: r.Time, Value: r.Value, Revision: r.Revision, Length: r.Length,
+		Exchange: r.Exchange, ExchangeStart: r.ExchangeStart, Quality: r.Quality,
+		Flags: j.Flags, Epoch: j.Epoch, Rejected: !j.Accepted(), Waived: j.Waived, Stamp: j.Stamp, Released: j.Released,
+	}
 }
 
 // Len returns the number of rows since the last Marshal.
@@ -58,13 +71,14 @@ func (e *SilverEncoder) Marshal(epoch uint64) ([]byte, error) {
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
 		Stamps: &c.stamps.columns, Flags: e.flags.proto(), Waived: e.waived.proto(), Epoch: epoch,
-		Verdict: verdict, Exchanges: c.exchanges(),
+		Verdict: verdict, Exchanges: c.exchanges(), ReleasedAtNs: e.released.proto(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("marshal silver batch: %w", err)
 	}
 	c.reset()
 	e.flags, e.waived, e.verdict, e.rejected = e.flags.emptied(), e.waived.emptied(), e.verdict.emptied(), false
+	e.released = e.released.emptied()
 	return data, nil
 }
 
@@ -87,6 +101,7 @@ func DecodeSilver(data []byte) (*Silver, error) {
 		checkRuns("flags", b.GetFlags(), rows, math.MaxUint64),
 		checkRuns("verdict", b.GetVerdict(), rows, uint64(energyv1.Verdict_VERDICT_REJECTED)),
 		checkRuns("waived", b.GetWaived(), rows, 1),
+		checkRuns("released_at_ns", b.GetReleasedAtNs(), rows, math.MaxInt64),
 		checkFinite("value", b.GetValue()),
 		checkFinite("exchange start", b.GetExchanges().GetStart()),
 	} {
@@ -117,7 +132,7 @@ func (s *Silver) Versions() iter.Seq2[reading.Series, gold.Version] {
 	return func(yield func(reading.Series, gold.Version) bool) {
 		c := newCommonCursor(s.batch)
 		flags, verdict := newCursor(s.batch.GetFlags()), newCursor(s.batch.GetVerdict())
-		waived := newCursor(s.batch.GetWaived())
+		waived, released := newCursor(s.batch.GetWaived()), newCursor(s.batch.GetReleasedAtNs())
 		for range s.Len() {
 			series, r, stamp := c.next()
 			v := gold.Version{
@@ -127,6 +142,7 @@ func (s *Silver) Versions() iter.Seq2[reading.Series, gold.Version] {
 				Flags:    reading.Rules(flags.next()),
 				Rejected: energyv1.Verdict(verdict.next()) == energyv1.Verdict_VERDICT_REJECTED,
 				Waived:   waived.next() == 1,
+				Released: int64(released.next()),
 			}
 			if !yield(s.Series[series], v) {
 				return

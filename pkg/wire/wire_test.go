@@ -99,7 +99,7 @@ func TestSilverRoundTrip(t *testing.T) {
 		for _, s := range rapid.SliceOf(anyStamped()).Draw(t, "readings") {
 			r := &s.Reading
 			r.Time = s.Stamp.Received - rapid.Int64Range(0, int64(time.Hour)).Draw(t, "age")
-			j := judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(*r, s.Stamp, 0)
+			j := judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(*r, s.Stamp, nil)
 			if !j.Accepted() {
 				continue
 			}
@@ -192,7 +192,7 @@ func addSeeds(f *testing.F) {
 	var clean wire.SilverEncoder
 	clean.Add(&silver.Judgement{
 		Reading: reading.Reading{EntityID: "a", Metric: "m", Unit: "V", Time: 1, Value: 2, Quality: reading.Corrected},
-		Stamp:   reading.Stamp{Sequence: 4}, Waived: true,
+		Stamp:   reading.Stamp{Sequence: 4}, Waived: true, Released: 9,
 	})
 	var refused wire.QuarantineEncoder
 	refused.Add(wire.Refusal{Detail: "why", Payload: []byte("what"), Stamp: reading.Stamp{Sequence: 4, Index: 1}})
@@ -202,7 +202,12 @@ func addSeeds(f *testing.F) {
 	if err := errors.Join(err, refusedErr, changesErr); err != nil {
 		f.Fatal(err)
 	}
-	for _, data := range [][]byte{accepted, quarantine, changes} {
+	refused.Resolve(reading.Stamp{Sequence: 4, Index: 1}, reading.Decision{Person: "ann", At: 7, Reason: "why"})
+	resolved, err := refused.MarshalResolved("silver", reading.Released, 3)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, data := range [][]byte{accepted, quarantine, resolved, changes} {
 		f.Add(data)
 	}
 }
@@ -243,6 +248,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if q, err := wire.DecodeQuarantine(data); check(err) {
 			for range q.Refusals() {
+				rows++
+			}
+			for range q.Resolved() {
 				rows++
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,10 +13,6 @@ import (
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/energy-platform/energy/pkg/catalog"
-	"github.com/energy-platform/energy/pkg/gold"
-	"github.com/energy-platform/energy/pkg/goldstore"
-	"github.com/energy-platform/energy/pkg/reading"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
@@ -98,7 +95,8 @@ func TestExplain(t *testing.T) {
 	actual := sent(20, `"value":232`)
 	refused := sent(30, `"value":-5`)
 	p.await(t, "gold to catch up", caughtUp)
-	p.release(t, refused)
+	p.quarantineTool(t, "release", "--entity", "m", "--by", "ann", "--reason", "read off by hand", "--yes")
+	p.await(t, "gold to catch up", caughtUp)
 
 	want := []struct {
 		sequence uint64
@@ -131,36 +129,13 @@ func TestExplain(t *testing.T) {
 		if o.GetSequence() != want[i].sequence || v.GetOutcome() != want[i].outcome || v.GetReleased() != want[i].released {
 			t.Errorf("version %d is %v, want %+v", i, v, want[i])
 		}
+		if v.GetReleased() && (v.GetReleasedBy() != "ann" || v.GetReleaseReason() != "read off by hand" ||
+			!v.GetReleasedAt().AsTime().After(o.GetReceived().AsTime()) || !strings.Contains(v.GetReason(), "released from quarantine")) {
+			t.Errorf("version %d does not tell of its release: %v", i, v)
+		}
 		if v.GetReason() == "" || !o.GetHeld() || o.GetStream() != "READINGS" || o.GetSubject() != "readings.explained" ||
 			o.GetTraceId() != trace || o.GetSent().GetValue() != v.GetValue() || o.GetSent().GetEntityId() != "m" {
 			t.Errorf("version %d: %v", i, v)
 		}
-	}
-}
-
-// release puts the reading of a message into gold as a release from quarantine
-// does.
-func (p *platform) release(t *testing.T, sequence uint64) {
-	t.Helper()
-	c, err := catalog.Default()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stream, err := p.jetStream(t).Stream(t.Context(), "READINGS")
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, err := stream.GetMsg(t.Context(), sequence)
-	if err != nil {
-		t.Fatal(err)
-	}
-	collector := gold.NewCollector(c)
-	collector.Add(reading.Series{EntityID: "m", Metric: "voltage", Unit: "V"}, gold.Version{
-		Time: knownDay.Add(30 * time.Minute).UnixNano(), Value: -5, Epoch: c.Epoch(), Waived: true,
-		Stamp: reading.Stamp{Received: m.Time.UnixNano(), Sequence: sequence},
-	})
-	w := p.store(t).NewWriter(reading.Partition("m", 4), c, goldstore.WriterConfig{})
-	if _, err := w.Flush(t.Context(), goldstore.Flush{Groups: collector.Take()}); err != nil {
-		t.Fatal(err)
 	}
 }

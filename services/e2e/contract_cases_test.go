@@ -24,6 +24,13 @@ var accepted = map[protoreflect.Name]string{
 	"ListEntities":      `{}`,
 	"PutEntities":       `{"entities": [{"id": "contract"}]}`,
 	"DeleteEntities":    `{"keys": [{"id": "contract", "valid_from": "2026-01-02T00:00:00Z"}]}`,
+	"ListQuarantine":    `{}`,
+	"CountQuarantine":   `{}`,
+	// The test puts this entry there.
+	"GetQuarantineEntry": `{"key": "1767312000000000000.0.1.0.ingest.undecodable.0"}`,
+	"ReleaseQuarantine":  `{"selection": {"filter": {}}, "person": "ann", "reason": "contract"}`,
+	"DiscardQuarantine":  `{"selection": {"filter": {}}, "person": "ann", "reason": "contract"}`,
+	"RejudgeQuarantine":  `{"selection": {"filter": {}}}`,
 }
 
 // badValue is a value that a field must refuse, in each form in which it can be
@@ -166,9 +173,43 @@ var refused = map[protoreflect.FullName]fieldRules{
 		{name: "a long value", body: `{"a": "` + strings.Repeat("x", 257) + `"}`, grpc: map[string]string{"a": strings.Repeat("x", 257)},
 			want: "has 257 bytes"},
 	}},
-	"energy.v1.DeleteEntitiesRequest.keys": recordRules,
-	"energy.v1.EntityKey.id":               textRules("is missing"),
-	"energy.v1.EntityKey.valid_from":       secondRules,
+	"energy.v1.DeleteEntitiesRequest.keys":      recordRules,
+	"energy.v1.EntityKey.id":                    textRules("is missing"),
+	"energy.v1.EntityKey.valid_from":            secondRules,
+	"energy.v1.ListQuarantineRequest.filter":    filterRules,
+	"energy.v1.CountQuarantineRequest.filter":   filterRules,
+	"energy.v1.QuarantineSelection.filter":      filterRules,
+	"energy.v1.QuarantineFilter.states":         stateRules,
+	"energy.v1.QuarantineFilter.stages":         nameRules,
+	"energy.v1.QuarantineFilter.rules":          nameRules,
+	"energy.v1.QuarantineFilter.entity_ids":     nameRules,
+	"energy.v1.QuarantineFilter.metrics":        nameRules,
+	"energy.v1.QuarantineFilter.received_start": timeRules(),
+	"energy.v1.QuarantineFilter.received_end":   timeRules(),
+	"energy.v1.QuarantineFilter.start":          timeRules(),
+	"energy.v1.QuarantineFilter.end":            timeRules(),
+	"energy.v1.ListQuarantineRequest.newest_first": {bad: []badValue{
+		{name: "a word", body: `"yes"`, query: []string{"yes"}, want: "must be"},
+	}, noGRPC: "either is one"},
+	"energy.v1.ListQuarantineRequest.after": keyRules,
+	"energy.v1.ListQuarantineRequest.limit": {bad: []badValue{
+		{name: "less than none", query: []string{"-1"}, want: "must be an integer from 0 to 4294967295"},
+	}, noGRPC: "every number is a limit"},
+	"energy.v1.GetQuarantineEntryRequest.key":      keyRules,
+	"energy.v1.ReleaseQuarantineRequest.selection": chosenRules,
+	"energy.v1.DiscardQuarantineRequest.selection": chosenRules,
+	"energy.v1.RejudgeQuarantineRequest.selection": chosenRules,
+	"energy.v1.QuarantineSelection.keys": {bad: []badValue{
+		{name: "one key for a list", body: `"a"`, want: "must be a list"},
+		{name: "no key", body: `["a.b"]`, grpc: []string{"a.b"}, want: `[0] "a.b" is no key of an entry`},
+		{name: "more than are decided on at once", grpc: strings.Fields(strings.Repeat("a ", 1001)),
+			body: `["a"` + strings.Repeat(`,"a"`, 1000) + `]`, want: "has 1001 keys: at most 1000"},
+	}},
+	"energy.v1.QuarantineSelection.after":       keyRules,
+	"energy.v1.ReleaseQuarantineRequest.person": textRules("is required"),
+	"energy.v1.DiscardQuarantineRequest.person": textRules("is required"),
+	"energy.v1.ReleaseQuarantineRequest.reason": reasonRules,
+	"energy.v1.DiscardQuarantineRequest.reason": reasonRules,
 	"energy.v1.WatchAggregatesRequest.resume_token": {bad: []badValue{
 		{name: "no token", query: []string{"x"}, grpc: "x", want: "is none: give the last one that a response carried"},
 		{name: "half a token", query: []string{"1-"}, grpc: "1-", want: "is none"},
@@ -177,6 +218,39 @@ var refused = map[protoreflect.FullName]fieldRules{
 		{name: "no UTF-8", query: []string{"\xff"}, want: "must be UTF-8"},
 	}},
 }
+
+var filterRules = fieldRules{
+	bad: []badValue{
+		{name: "no object", body: `"sceaux"`, query: []string{"sceaux"}, want: "states"},
+		{name: "a list", body: `[]`, want: "must be an object with states, stages"},
+	},
+	noGRPC: "every filter is one; its fields have their own rules",
+}
+
+var stateRules = fieldRules{bad: []badValue{
+	{name: "no name", body: `["SHUT"]`, query: []string{"SHUT"}, want: "QUARANTINE_STATE_OPEN"},
+	{name: "one for a list", body: `"QUARANTINE_STATE_OPEN"`, want: "must be a list"},
+	{name: "unspecified", body: `["QUARANTINE_STATE_UNSPECIFIED"]`, query: []string{"QUARANTINE_STATE_UNSPECIFIED"},
+		grpc: []protoreflect.EnumNumber{0}, want: "must be QUARANTINE_STATE_ with OPEN"},
+	{name: "an unknown number", grpc: []protoreflect.EnumNumber{1, 99}, want: "[1] must be QUARANTINE_STATE_ with OPEN"},
+}}
+
+var keyRules = fieldRules{bad: []badValue{
+	{name: "no key", body: `"5.x"`, query: []string{"5.x"}, grpc: "5.x", want: "is no key of an entry"},
+	{name: "a novel", body: `"` + strings.Repeat("x", 1<<12) + `"`, query: []string{strings.Repeat("x", 1<<12)},
+		grpc: strings.Repeat("x", 1<<12), want: "is no key of an entry"},
+}}
+
+var chosenRules = fieldRules{bad: []badValue{
+	{name: "no object", body: `"sceaux"`, want: "keys"},
+	{name: "nothing", body: `{}`, grpc: cleared{}, want: "is required: give keys, or a filter"},
+}}
+
+var reasonRules = fieldRules{bad: []badValue{
+	{name: "a number", body: `5`, want: "must be a string"},
+	{name: "nothing", body: `""`, grpc: cleared{}, want: "is required: say why"},
+	{name: "a novel", body: `"` + strings.Repeat("x", 1025) + `"`, grpc: strings.Repeat("x", 1025), want: "has 1025 bytes"},
+}}
 
 var selectorRules = fieldRules{
 	bad: []badValue{

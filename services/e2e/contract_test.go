@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -22,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/energy-platform/energy/pkg/reading"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
@@ -32,13 +34,15 @@ import (
 func TestContractRefusesBadFields(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)
-	p.status(t) // it stands
+	p.refused(t, reading.Stamp{Received: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC).UnixNano(), Sequence: 1}, "contract")
+	p.await(t, "the entry to be there", func(s *energyv1.GetPipelineStatusResponse) bool { return len(s.GetQuarantine()) > 0 })
 	execSQL(t, p.databaseURL, `INSERT INTO gold.batches (id, kind, selection, code_version, epoch)
 		VALUES ('contract', 'merge', '{"layer": "readings"}', 'test', 1)`)
 	c := &contract{platform: p, conn: connect(t, p.grpc), routes: routes(t, p), used: make(map[protoreflect.FullName]bool)}
 	calls := slices.Concat(
 		methods(energyv1.File_energy_v1_query_proto.Services().ByName("QueryService")),
 		methods(energyv1.File_energy_v1_registry_proto.Services().ByName("RegistryService")),
+		methods(energyv1.File_energy_v1_quarantine_proto.Services().ByName("QuarantineService")),
 	)
 	for _, call := range calls {
 		if accepted[call.Name()] == "" || len(c.routes[call.Name()]) == 0 {
@@ -251,6 +255,11 @@ func with(m *dynamicpb.Message, path []protoreflect.FieldDescriptor, value any) 
 		}
 	case cleared:
 		parent.Clear(field)
+	case []protoreflect.EnumNumber:
+		list := parent.Mutable(field).List()
+		for _, n := range v {
+			list.Append(protoreflect.ValueOf(n))
+		}
 	case []string:
 		list := parent.Mutable(field).List()
 		for _, s := range v {

@@ -90,7 +90,8 @@ func embeddedWith(t *testing.T, more map[string]string, change ...func(*localnat
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- app.RunAll(ctx, s, slog.New(slog.NewTextHandler(testLog{t}, nil)), nil) }()
+	log := slog.New(slog.NewTextHandler(testLog{t}, nil))
+	go func() { ended <- app.RunAll(ctx, s, log, app.Extras{}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -98,7 +98,7 @@ func judgedHousehold(t *testing.T, c *catalog.Catalog, perMessage int) func(func
 			if err != nil {
 				t.Fatal(err)
 			}
-			j := judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(r, stamp, 0)
+			j := judge.Bench(r.EntityID, r.Metric, r.Unit).Judge(r, stamp, nil)
 			v := gold.Version{
 				Time: j.Reading.Time, Value: j.Reading.Value, Length: j.Reading.Length, Epoch: c.Epoch(), Stamp: stamp,
 			}

@@ -68,7 +68,7 @@ func (p *platform) verified(t *testing.T, url, layer string) string {
 }
 
 // TestVerify holds gold against what the streams give, with catalogues applied
-// beside traffic, and finds every kind of damage (invariant 18).
+// beside traffic, and finds every kind of damage (invariant 21).
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	t.Run("AfterCataloguesWereAppliedBesideTraffic", func(t *testing.T) {

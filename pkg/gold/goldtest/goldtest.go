@@ -24,7 +24,7 @@ func Version(span time.Duration) *rapid.Generator[gold.Version] {
 		if exchange {
 			start = rapid.SampledFrom([]float64{0, 0.5, 7}).Draw(t, "exchange start")
 		}
-		return gold.Version{
+		v := gold.Version{
 			Exchange: exchange, ExchangeStart: start,
 			Time:     Start + step*rapid.Int64Range(0, 7).Draw(t, "time"),
 			Value:    rapid.SampledFrom([]float64{0, 0.1, 1, 2.5, -3, 1e9, 1.0 / 3}).Draw(t, "value"),
@@ -39,6 +39,10 @@ func Version(span time.Duration) *rapid.Generator[gold.Version] {
 			Waived:   rapid.IntRange(0, 5).Draw(t, "waived") == 0,
 			Stamp:    Stamp().Draw(t, "stamp"),
 		}
+		if v.Waived { // some time after it was received, now and then at once
+			v.Released = v.Stamp.Received + rapid.Int64Range(0, 5).Draw(t, "released")*int64(time.Second)
+		}
+		return v
 	})
 }
 

@@ -53,12 +53,12 @@ type projection struct {
 // found: it becomes an entry with its payload, as one that cannot be decoded
 // does, so that it neither vanishes nor stops those behind it.
 func (p *projection) store(ctx context.Context, messages []broker.Message) error {
-	var rows []goldstore.QuarantineRow
+	var all projected
 	for i := range messages {
-		rows = append(rows, quarantineRows(&messages[i])...)
+		all.add(&messages[i])
 	}
-	entries := uint64(len(rows))
-	err := p.project(ctx, messages, rows, entries)
+	entries := uint64(len(all.rows) + len(all.decisions))
+	err := p.project(ctx, messages, all, entries)
 	if err == nil || !goldstore.IsEntryFault(err) {
 		return err
 	}
@@ -70,13 +70,12 @@ func (p *projection) store(ctx context.Context, messages []broker.Message) error
 	}
 	p.Logger.ErrorContext(ctx, "message cannot be stored and is kept as it is", "stage", QuarantineStage,
 		"stream", p.position.Stream, "sequence", messages[0].Sequence, "entries", entries, "error", err)
-	return p.project(ctx, messages, []goldstore.QuarantineRow{foreignRow(&messages[0], err)}, entries)
+	kept := projected{rows: []goldstore.QuarantineRow{foreignRow(&messages[0], err)}}
+	return p.project(ctx, messages, kept, entries)
 }
 
-// project stores rows, which stand for that many entries of messages.
-func (p *projection) project(
-	ctx context.Context, messages []broker.Message, rows []goldstore.QuarantineRow, entries uint64,
-) error {
+// project stores what messages hold, which stands for that many entries.
+func (p *projection) project(ctx context.Context, messages []broker.Message, all projected, entries uint64) error {
 	last := &messages[len(messages)-1]
 	move := goldstore.PositionMove{
 		Stage: QuarantineStage, Stream: p.position.Stream, Created: p.position.Created,
@@ -87,7 +86,7 @@ func (p *projection) project(
 		return ctx.Err() == nil && !goldstore.IsEntryFault(err) && !errors.Is(err, goldstore.ErrPositionMoved)
 	}
 	err := p.retry(ctx, QuarantineStage, retryable, func() error {
-		return p.Store.ProjectQuarantine(ctx, move, rows)
+		return p.Store.ProjectQuarantine(ctx, move, all.rows, all.decisions)
 	})
 	if err == nil {
 		p.position.Sequence = last.Sequence
@@ -95,14 +94,26 @@ func (p *projection) project(
 	return err
 }
 
-// quarantineRows returns the entries of a message. A message that is not one
-// becomes an entry itself, with its payload, so that nothing vanishes.
-func quarantineRows(m *broker.Message) []goldstore.QuarantineRow {
+// projected is what messages hold.
+type projected struct {
+	rows      []goldstore.QuarantineRow
+	decisions []goldstore.QuarantineDecision
+}
+
+// add takes in a message. One that is no batch becomes an entry itself, with its
+// payload, so that nothing vanishes.
+func (a *projected) add(m *broker.Message) {
 	batch, err := wire.DecodeQuarantine(m.Data)
 	if err != nil {
-		return []goldstore.QuarantineRow{foreignRow(m, err)}
+		a.rows = append(a.rows, foreignRow(m, err))
+		return
 	}
-	return QuarantineRows(batch)
+	a.rows = append(a.rows, QuarantineRows(batch)...)
+	for stamp, decision := range batch.Resolved() {
+		a.decisions = append(a.decisions, goldstore.QuarantineDecision{
+			Stamp: stamp, Stage: batch.Stage, Resolution: batch.Resolution, Epoch: batch.Epoch, Decision: decision,
+		})
+	}
 }
 
 // QuarantineRows returns the entries of the quarantine that a batch has.

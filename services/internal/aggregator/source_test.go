@@ -91,7 +91,7 @@ func TestPositionsRecogniseALostTail(t *testing.T) {
 			err = d.Store.ProjectQuarantine(t.Context(), goldstore.PositionMove{
 				Stage: Stage, Partition: tt.partition, Stream: broker.StreamSilver, Created: stream.Created,
 				To: 4, Received: tt.received,
-			}, nil)
+			}, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

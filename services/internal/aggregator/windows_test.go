@@ -61,7 +61,7 @@ func TestAnotherWindowIsWaitedOut(t *testing.T) {
 	at := time.Date(2026, 1, 2, 0, 5, 0, 0, time.UTC).UnixNano()
 	judgement := silver.NewJudge(first).Bench("e", "site_energy", "kWh").Judge(reading.Reading{
 		EntityID: "e", Metric: "site_energy", Unit: "kWh", Time: at, Value: 7, Length: 5 * time.Minute,
-	}, reading.Stamp{Received: at, Sequence: 1}, 0)
+	}, reading.Stamp{Received: at, Sequence: 1}, nil)
 	encoder := new(wire.SilverEncoder)
 	encoder.Add(&judgement)
 	data, err := encoder.Marshal(first.Epoch())

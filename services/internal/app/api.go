@@ -23,12 +23,13 @@ const insideBuffer = 256 << 10
 // the gRPC server through memory: what serves the network answers, with all that
 // stands before its handlers, and neither its address nor its credentials matter.
 type api struct {
-	service  energyv1.QueryServiceServer // both set before stands is closed
-	registry energyv1.RegistryServiceServer
-	inside   *bufconn.Listener
-	stands   chan struct{} // closed when inside is served
-	conn     *grpc.ClientConn
-	overHTTP http.Handler
+	service    energyv1.QueryServiceServer // all three set before stands is closed
+	registry   energyv1.RegistryServiceServer
+	quarantine energyv1.QuarantineServiceServer
+	inside     *bufconn.Listener
+	stands     chan struct{} // closed when inside is served
+	conn       *grpc.ClientConn
+	overHTTP   http.Handler
 }
 
 var errStarting = errors.New("the service is starting, try again: GET /health says what it waits for")

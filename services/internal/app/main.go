@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/pkg/lifecycle"
@@ -116,6 +117,7 @@ func runService(
 			if queries != nil {
 				answers := p.Query(ctx)
 				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
+				queries.quarantine = query.NewQuarantine(answers, p.decide())
 			}
 			return lifecycle.All(ctx, append(build(p), p.epochs.Run, serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
 		},
@@ -142,7 +144,7 @@ func RunCleaner(ctx context.Context, s settings.Cleaner, log *slog.Logger) error
 func RunAggregator(ctx context.Context, s settings.Aggregator, log *slog.Logger) error {
 	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Name: "gold-aggregator"}
 	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
-		return []lifecycle.Run{p.Aggregator(s.Stage, s.Gold)}
+		return []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Janitor(s.History)}
 	})
 }
 
@@ -154,17 +156,27 @@ func RunQuery(ctx context.Context, s settings.Query, log *slog.Logger) error {
 	})
 }
 
+// Extras is what only some runs of all services have. The zero value has nothing.
+type Extras struct {
+	// Ready, if not nil, is called once they run.
+	Ready func(context.Context, *Platform) error
+	// Syncs, if not nil, is how the broker is known to sync.
+	Syncs *broker.Durability
+}
+
 // RunAll runs all four services in one process, as `energy up` and `energy
-// run-stream` do. Ready, if not nil, is called once they run.
-func RunAll(ctx context.Context, s settings.All, log *slog.Logger, ready func(context.Context, *Platform) error) error {
-	needs := Needs{Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Answers: &s.Answers, Name: "energy"}
+// run-stream` do.
+func RunAll(ctx context.Context, s settings.All, log *slog.Logger, x Extras) error {
+	needs := Needs{
+		Common: s.Common, Broker: s.Broker, Postgres: &s.Postgres, Answers: &s.Answers, Name: "energy", Syncs: x.Syncs,
+	}
 	return runService(ctx, needs, Addresses{s.HTTPListen, s.GRPCListen}, log, func(p *Platform) []lifecycle.Run {
-		runs := []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Cleaner(s.Stage)}
+		runs := []lifecycle.Run{p.Aggregator(s.Stage, s.Gold), p.Cleaner(s.Stage), p.Janitor(s.History)}
 		for shard := range p.topology.IngressShards {
 			runs = append(runs, p.Ingest(s.Stage, shard))
 		}
-		if ready != nil {
-			runs = append(runs, func(ctx context.Context) error { return ready(ctx, p) })
+		if x.Ready != nil {
+			runs = append(runs, func(ctx context.Context) error { return x.Ready(ctx, p) })
 		}
 		return runs
 	})

@@ -34,6 +34,7 @@ type Platform struct {
 	positions *broker.Positions
 	publisher *broker.Publisher
 	store     *goldstore.Store // nil for services that do not need it
+	lossBound string           // of what is acknowledged
 	answers   *settings.Answers
 	readers   *goldstore.Store // for answers; nil for services that give none
 }
@@ -46,6 +47,8 @@ type Needs struct {
 	Answers  *settings.Answers  // nil for services that give none
 	// Name is the process's name in the broker and the store.
 	Name string
+	// Syncs is how the broker syncs; nil: it is asked, if the settings say where.
+	Syncs *broker.Durability
 }
 
 // Open connects and waits until the broker is provisioned and the store is
@@ -73,8 +76,31 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		p.Close()
 		return nil, err
 	}
+	p.tellDurability(ctx, n)
 	return p, nil
 }
+
+// tellDurability says in the log and in health what the broker may lose.
+func (p *Platform) tellDurability(ctx context.Context, n Needs) {
+	d := broker.Durability{Replicas: p.topology.Replicas}
+	switch {
+	case n.Syncs != nil:
+		d = *n.Syncs
+		d.Replicas = p.topology.Replicas
+	case n.Broker.Monitor != "":
+		var err error
+		if d, err = broker.AskDurability(ctx, n.Broker.Monitor, d.Replicas); err != nil {
+			p.log.WarnContext(ctx, "what the broker may lose is not known", "error", err)
+		}
+	}
+	p.lossBound = d.LossBound()
+	p.log.InfoContext(ctx, "durability", "loss_bound", p.lossBound, "replicas", d.Replicas, "known", d.Known,
+		"sync_always", d.SyncAlways, "sync_interval", d.SyncInterval)
+	p.health.Note("durability", p.lossBound)
+}
+
+// LossBound says what of the acknowledged readings may be lost, and when.
+func (p *Platform) LossBound() string { return p.lossBound }
 
 // openStores opens the gold store. Answers are read over connections of their
 // own, so that slow ones cannot hold up the services of the same process.
@@ -171,11 +197,17 @@ func (p *Platform) Close() {
 // Conn returns the connection to the broker.
 func (p *Platform) Conn() *nats.Conn { return p.conn }
 
-// share runs work for each slot of a stage that this instance owns, and reports
-// what made it stop.
-func (p *Platform) share(ctx context.Context, stage string, slots int, work func(context.Context, int) error) error {
+// share runs work for each slot of a stage that this instance owns among those of its
+// group, and reports what made it stop.
+func (p *Platform) share(
+	ctx context.Context, group, stage string, slots int, work func(context.Context, int) error,
+) error {
+	lease := stage
+	if group != "" {
+		lease = group + "_" + stage
+	}
 	return broker.RunLeases(ctx, broker.LeaseConfig{
-		KV: p.leases, Stage: stage, Slots: slots, Instance: p.instance, Logger: p.log,
+		KV: p.leases, Stage: lease, Slots: slots, Instance: p.instance, Logger: p.log,
 	}, func(ctx context.Context, slot int) error {
 		name := fmt.Sprintf("%s.%d", stage, slot)
 		err := work(ctx, slot)

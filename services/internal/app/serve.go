@@ -65,6 +65,7 @@ func serveGRPC(
 		if api != nil {
 			energyv1.RegisterQueryServiceServer(server, api.service)
 			energyv1.RegisterRegistryServiceServer(server, api.registry)
+			energyv1.RegisterQuarantineServiceServer(server, api.quarantine)
 			listeners = append(listeners, api.inside)
 			close(api.stands)
 		}

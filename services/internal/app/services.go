@@ -3,12 +3,15 @@ package app
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/decide"
 	"github.com/energy-platform/energy/services/internal/ingest"
+	"github.com/energy-platform/energy/services/internal/janitor"
 	"github.com/energy-platform/energy/services/internal/query"
 	"github.com/energy-platform/energy/services/internal/settings"
 	"github.com/energy-platform/energy/services/internal/stage"
@@ -26,15 +29,19 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 			return fmt.Errorf("ENERGY_INGRESS_SHARD %d: there are %d ingress streams, counted from 0", shard, n)
 		}
 		deps := p.stageDeps(s)
-		return p.share(ctx, name, 1, func(ctx context.Context, _ int) error {
+		return p.share(ctx, s.LeaseGroup, name, 1, func(ctx context.Context, _ int) error {
 			defer p.health.Forget(stage.PositionKey(ingest.Stage, shard))
-			decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
+			decode := func() func(context.Context, []broker.Message) (stage.Output, error) {
+				decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
+				return func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) }
+			}
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    stage.PositionKey(ingest.Stage, shard),
 				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard),
 				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
-				Process: func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) },
+				Process: decode(),
+				Poison:  &stage.Poison{Renew: decode, Refuse: ingest.NewDecoder(uint32(shard), 0).Refuse},
 			})
 		})
 	}
@@ -44,13 +51,18 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := p.stageDeps(s)
-		return p.share(ctx, cleaner.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
+		partitions := p.topology.Partitions
+		return p.share(ctx, s.LeaseGroup, cleaner.Stage, partitions, func(ctx context.Context, partition int) error {
+			clean := func() func(context.Context, []broker.Message) (stage.Output, error) {
+				return cleaner.New(partition, p.epochs).Clean
+			}
 			return stage.Run(ctx, deps, stage.Config{
 				Key:    stage.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
-				Process: cleaner.New(partition, p.epochs).Clean,
+				Process: clean(),
+				Poison:  &stage.Poison{Renew: clean, Refuse: cleaner.Refuse},
 			})
 		})
 	}
@@ -69,12 +81,11 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 		}
 		return lifecycle.All(ctx,
 			func(ctx context.Context) error {
-				return p.share(ctx, aggregator.Stage, p.topology.Partitions, func(ctx context.Context, partition int) error {
-					return aggregator.Run(ctx, deps, partition)
-				})
+				return p.share(ctx, s.LeaseGroup, aggregator.Stage, deps.Partitions,
+					func(ctx context.Context, partition int) error { return aggregator.Run(ctx, deps, partition) })
 			},
 			func(ctx context.Context) error {
-				return p.share(ctx, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
+				return p.share(ctx, s.LeaseGroup, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
 					return aggregator.Project(ctx, deps)
 				})
 			},
@@ -82,12 +93,44 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 	}
 }
 
+// Janitor keeps the streams from filling with history. One instance is active, of all
+// groups.
+func (p *Platform) Janitor(h settings.History) lifecycle.Run {
+	return func(ctx context.Context) error {
+		return p.share(ctx, "", janitor.Name, 1, func(ctx context.Context, _ int) error {
+			epochs, err := broker.OpenEpochs(ctx, p.js)
+			if err != nil {
+				return err
+			}
+			return janitor.Run(ctx, janitor.Deps{
+				JetStream: p.js, Positions: p.positions, Epochs: epochs, Store: p.store, Topology: p.topology,
+				Horizon: h.ReplayHorizon, Every: min(max(h.ReplayHorizon/10, time.Second), sweepEvery), Logger: p.log,
+				Report: p.health.Report, Note: p.health.Note, Forget: p.health.Forget,
+			})
+		})
+	}
+}
+
+// sweepEvery is at most between two rounds of the janitor: a stream must not become full
+// in between.
+const sweepEvery = 10 * time.Second
+
 // Query returns the implementation of the query API, whose watches end with ctx.
 func (p *Platform) Query(ctx context.Context) *query.Server {
 	return query.NewServer(ctx, p.readers, p.epochs.All, query.Pipeline{
 		JetStream: p.js, Positions: p.positions,
 		Partitions: p.topology.Partitions, Shards: p.topology.IngressShards,
 	}, p.answers.QueryTimeout)
+}
+
+// decide returns what decisions on the quarantine are made with.
+func (p *Platform) decide() decide.Deps {
+	return decide.Deps{
+		JetStream: p.js, Publisher: p.publisher, Epochs: p.epochs.All, Partitions: p.topology.Partitions,
+		Decode: func(stream uint32, m broker.Message) (stage.Output, error) {
+			return ingest.NewDecoder(stream, p.topology.Partitions).Decode([]broker.Message{m})
+		},
+	}
 }
 
 func (p *Platform) stageDeps(s settings.Stage) stage.Deps {

@@ -42,6 +42,9 @@ type Deps struct {
 	// Progress is told when the epoch is in force, when readings were judged again,
 	// what is then waited for, and at last how it ended. It may be nil.
 	Progress func(Progress)
+	// PlanVersions bounds the versions that a plan holds at a time; 0 is 400,000. What
+	// is more is planned in further passes over BRONZE.
+	PlanVersions int
 }
 
 // Progress is how far an epoch is applied.
@@ -53,6 +56,7 @@ type Progress struct {
 	Unread                        int             // ingress streams that ingest has to read on in
 	Waiting                       int             // partitions of gold that have not followed yet
 	Behind                        uint64          // rows of metrics with other parameters that do not follow yet
+	Made                          *Effect         // rows that were changed; nil before all is done
 	Done                          bool
 }
 
@@ -165,15 +169,8 @@ func (a *application) add(ctx context.Context, newest, wanted *catalog.Catalog) 
 		return add()
 	}
 	change := func(stored map[string]time.Duration) error {
-		var faults []error
-		for _, name := range names {
-			if window, ok := stored[name]; ok && window != wanted.Window(name) {
-				faults = append(faults, fmt.Errorf("metric %s has window %s and readings, the file says %s: "+
-					"leave the window, or declare another metric: %w", name, window, wanted.Window(name), ErrRewindow))
-			}
-		}
-		if len(faults) > 0 {
-			return errors.Join(faults...)
+		if err := rewindowed(wanted, names, stored); err != nil {
+			return err
 		}
 		return add()
 	}
@@ -190,6 +187,10 @@ func (a *application) bring(ctx context.Context, applied uint64) error {
 		a.tell()
 	}
 	if err := a.await(ctx); err != nil {
+		return err
+	}
+	var err error
+	if a.at.Made, err = a.made(ctx, applied); err != nil {
 		return err
 	}
 	return a.store.SetApplied(ctx, a.at.Epoch.Epoch())

@@ -46,6 +46,14 @@ func New(partition int, catalogs Catalogs) *Cleaner {
 	return c
 }
 
+// Refuse keeps a message in quarantine that cannot be judged for its own sake.
+func Refuse(m *broker.Message, cause error) (stage.Output, error) {
+	o := newOutput(0)
+	o.counts.In++
+	o.refuse(reading.Undecodable, 0, refusal.Foreign(m, cause))
+	return o.take()
+}
+
 // follow makes the cleaner judge by a catalogue from here on.
 func (c *Cleaner) follow(newest *catalog.Catalog) {
 	if c.judge == nil || c.judge.Catalog() != newest {
@@ -84,9 +92,15 @@ func (c *Cleaner) message(ctx context.Context, m *broker.Message) error {
 	}
 	for row := range batch.Rows() {
 		c.out.counts.In++
+		if batch.Again() {
+			c.out.counts.Again++
+		}
 		judgement := benches[row.Series].Judge(row.Reading, row.Stamp, row.Waived)
 		if judgement.Accepted() {
 			c.out.pass(&judgement)
+			if batch.Again() {
+				c.out.resolve(&judgement, row.Waived)
+			}
 		} else {
 			c.out.refuseJudged(&judgement)
 		}

@@ -57,6 +57,16 @@ func (o *output) refuseJudged(j *silver.Judgement) {
 	})
 }
 
+// resolve tells the quarantine of an accepted reading that was in it: by a waiver,
+// nil if it has none.
+func (o *output) resolve(j *silver.Judgement, waiver *reading.Waiver) {
+	if j.Waived {
+		o.refused.Resolve(reading.Released, j.Epoch, j.Stamp, waiver.Decision)
+		return
+	}
+	o.refused.Resolve(reading.Accepted, j.Epoch, j.Stamp, reading.Decision{})
+}
+
 func (o *output) refuse(rule reading.Rule, epoch uint64, r wire.Refusal) {
 	o.counts.Quarantined++
 	o.refused.Add(rule, epoch, r)

@@ -29,7 +29,7 @@ func (a *Again) takes(m *broker.Message, row *wire.BronzeRow) bool {
 // received returns when a row was received, in Unix ns: a release has the stamp of
 // the reading that it releases, and comes when it is put into BRONZE.
 func received(m *broker.Message, row *wire.BronzeRow) int64 {
-	if row.Waived != 0 {
+	if row.Waived != nil {
 		return m.Received.UnixNano()
 	}
 	return row.Stamp.Received
@@ -51,8 +51,9 @@ func NewRejudger(partition int, epochs catalog.Epochs, again Again) *Rejudger {
 
 // Rejudge returns the silver and quarantine messages of a batch of bronze: for
 // each reading to be judged again its judgements under all epochs and, where the
-// newest refuses it, the refusal. Out counts judgements, In readings. What cannot
-// be decoded is left to the cleaner.
+// newest refuses it, the refusal; where that accepts what an earlier one refused,
+// that it does. Out counts judgements, In readings. What cannot be decoded is left to
+// the cleaner.
 func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.Output, error) {
 	for i := range messages {
 		m := &messages[i]
@@ -68,7 +69,7 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 		}
 		for row := range batch.Rows() {
 			if h := hearings[row.Series]; h != nil && r.again.takes(m, &row) {
-				r.court.hear(h, &row)
+				r.court.hear(h, &row, batch.Again())
 			}
 		}
 	}
@@ -88,16 +89,23 @@ func newCourt(partition int, epochs catalog.Epochs) court {
 }
 
 // hear passes on the judgements of a reading under all epochs and, where the newest
-// refuses it, the refusal.
-func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow) {
+// refuses it, the refusal. Again says that it was in quarantine, whether or not an
+// epoch refuses it.
+func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, again bool) {
 	c.out.counts.In++
-	var newest silver.Judgement
-	c.all, newest = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
+	var (
+		newest  silver.Judgement
+		refused bool
+	)
+	c.all, newest, refused = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
 	for i := range c.all {
 		c.out.pass(&c.all[i])
 	}
-	if !newest.Accepted() {
+	switch {
+	case !newest.Accepted():
 		c.out.refuseJudged(&newest)
+	case refused || again:
+		c.out.resolve(&newest, row.Waived)
 	}
 }
 

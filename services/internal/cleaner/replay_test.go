@@ -20,7 +20,7 @@ import (
 
 // TestReplayEndsAsRejudging: wherever readings stood when an epoch's marker came, and
 // whichever epoch was known to who judged them first, gold has of each what a replay
-// gives by its receive time (invariant 18).
+// gives by its receive time (invariant 21).
 func TestReplayEndsAsRejudging(t *testing.T) {
 	t.Parallel()
 	const document = "units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: 100}}"

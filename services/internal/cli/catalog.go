@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/services/internal/apply"
@@ -27,7 +28,8 @@ func catalogCommand(environment map[string]string) *cobra.Command {
 		Args:  noArgs,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(catalogShowCommand(environment), catalogApplyCommand(environment))
+	c.AddCommand(catalogShowCommand(environment), catalogDiffCommand(environment), catalogPlanCommand(environment),
+		catalogApplyCommand(environment))
 	return c
 }
 
@@ -134,17 +136,46 @@ refused with all of them. docs/catalog.md describes the file.
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			document, err := os.ReadFile(args[0])
-			if err != nil {
-				return usageError{err}
-			}
-			return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
-				return applyCatalog(c, js, store, document)
-			})
+			return withCatalogTarget(c, environment, data, args[0],
+				func(js jetstream.JetStream, store *goldstore.Store, document []byte) error {
+					return applyCatalog(c, js, store, document)
+				})
 		},
 	}
 	c.Flags().StringVar(&data, "data", defaultData, dataUsage)
 	return c
+}
+
+// withCatalogTarget calls what with the broker, the database and the document that a
+// file holds.
+func withCatalogTarget(
+	c *cobra.Command, environment map[string]string, data, file string,
+	what func(jetstream.JetStream, *goldstore.Store, []byte) error,
+) error {
+	document, err := os.ReadFile(file)
+	if err != nil {
+		return usageError{err}
+	}
+	complete, err := withDatabase(environment, data, c.Flags().Changed("data"))
+	if err != nil {
+		return err
+	}
+	s, err := config.Load[target](complete)
+	if err != nil {
+		return usageError{err}
+	}
+	return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
+		store, err := openStore(c.Context(), s.Postgres, "energy catalog")
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		return what(js, store, document)
+	})
+}
+
+func textLogger(c *cobra.Command) *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 // databaseTimeout bounds how long a database may take to answer at all.
@@ -167,9 +198,8 @@ func openStore(ctx context.Context, s settings.Postgres, application string) (*g
 
 func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Store, document []byte) error {
 	told := ""
-	log := slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	done, err := apply.Run(c.Context(), apply.Deps{
-		JetStream: js, Store: store, Logger: log,
+		JetStream: js, Store: store, Logger: textLogger(c),
 		Progress: func(p apply.Progress) {
 			if line := progressLine(p); line != told {
 				fmt.Fprintln(c.ErrOrStderr(), line)
@@ -180,8 +210,7 @@ func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Sto
 	if err != nil {
 		return err
 	}
-	printApplied(c.OutOrStdout(), done)
-	return nil
+	return printApplied(c.OutOrStdout(), done)
 }
 
 func progressLine(p apply.Progress) string {
@@ -189,25 +218,34 @@ func progressLine(p apply.Progress) string {
 		p.Epoch.Epoch(), p.Readings, p.Waiting, p.Behind)
 }
 
-func printApplied(out io.Writer, p apply.Progress) {
+func printApplied(out io.Writer, p apply.Progress) error {
 	made := "is in force already"
 	if p.Created {
 		made = "is in force since " + p.Epoch.Activated().Format(time.RFC3339)
 	}
 	fmt.Fprintf(out, "catalogue epoch %d (%.12s) %s\n", p.Epoch.Epoch(), p.Epoch.Hash(), made)
+	printChanges(out, p.Changes)
+	fmt.Fprintf(out, "judged again        %d readings, %d judgements sent, %d refused\n",
+		p.Readings, p.Judgements, p.Refused)
+	fmt.Fprintf(out, "behind              %d rows\n", p.Behind)
+	if p.Made == nil {
+		return nil
+	}
+	return printWindows(out, p.Made)
+}
+
+// printChanges prints which metrics an epoch judges or computes otherwise.
+func printChanges(out io.Writer, changes catalog.Changes) {
 	names := func(all []string) string {
 		if len(all) == 0 {
 			return "none"
 		}
 		return strings.Join(all, ", ")
 	}
-	judged := names(p.Changes.Judged)
-	if p.Changes.Undeclared {
+	judged := names(changes.Judged)
+	if changes.Undeclared {
 		judged += "; and metrics that are not declared"
 	}
 	fmt.Fprintf(out, "judged otherwise    %s\n", judged)
-	fmt.Fprintf(out, "computed otherwise  %s\n", names(p.Changes.Folded))
-	fmt.Fprintf(out, "judged again        %d readings, %d judgements sent, %d refused\n",
-		p.Readings, p.Judgements, p.Refused)
-	fmt.Fprintf(out, "behind              %d rows\n", p.Behind)
+	fmt.Fprintf(out, "computed otherwise  %s\n", names(changes.Folded))
 }

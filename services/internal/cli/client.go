@@ -38,6 +38,15 @@ func dialRegistry(address string) (client energyv1.RegistryServiceClient, closeC
 	return energyv1.NewRegistryServiceClient(conn), conn.Close, nil
 }
 
+// dialQuarantine is dial for the quarantine.
+func dialQuarantine(address string) (client energyv1.QuarantineServiceClient, closeConn func() error, err error) {
+	conn, err := connect(address)
+	if err != nil {
+		return nil, nil, err
+	}
+	return energyv1.NewQuarantineServiceClient(conn), conn.Close, nil
+}
+
 func connect(address string, options ...grpc.CallOption) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(options...))

@@ -23,7 +23,7 @@ energy migrate has made ready. It logs JSON lines until it is told to stop.`,
 				return usageError{err}
 			}
 			log := app.Logger(c.ErrOrStderr(), s.LogLevel).With("service", "energy")
-			return app.RunAll(c.Context(), s, log, nil)
+			return app.RunAll(c.Context(), s, log, app.Extras{})
 		},
 	}
 }

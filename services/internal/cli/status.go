@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -66,11 +67,11 @@ func printStatus(out io.Writer, format string, s *energyv1.GetPipelineStatusResp
 
 func statusTable(out io.Writer, s *energyv1.GetPipelineStatusResponse) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "stream\tmessages\tbytes\tlimit\tfull\tfirst\tlast")
+	fmt.Fprintln(w, "stream\tmessages\tbytes\tlimit\tfull\tfirst\tlast\tback to")
 	for _, stream := range s.GetStreams() {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\t%d\n", stream.GetName(), stream.GetMessages(),
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\n", stream.GetName(), stream.GetMessages(),
 			bytesOf(stream.GetBytes()), limitOf(stream.GetMaxBytes()), fill(stream),
-			stream.GetFirstSequence(), stream.GetLastSequence())
+			stream.GetFirstSequence(), stream.GetLastSequence(), backTo(stream))
 	}
 	fmt.Fprintln(w, "\nstage\tpartitions\tin\tout\tquarantined\tpending\tlag")
 	for _, stage := range s.GetStages() {
@@ -110,6 +111,14 @@ func fill(s *energyv1.StreamStatus) string {
 		return ""
 	}
 	return fmt.Sprintf("%.0f %%", 100*float64(s.GetBytes())/float64(s.GetMaxBytes()))
+}
+
+// backTo is how far back a replay of a stream reaches.
+func backTo(s *energyv1.StreamStatus) string {
+	if s.GetFirstTime() == nil {
+		return ""
+	}
+	return s.GetFirstTime().AsTime().Format(time.RFC3339)
 }
 
 func limitOf(n uint64) string {

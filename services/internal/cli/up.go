@@ -40,6 +40,7 @@ type upFlags struct {
 	mqttListen string
 	load       []string
 	mapping    string
+	durable    bool
 }
 
 func upCommand(environment map[string]string) *cobra.Command {
@@ -69,6 +70,8 @@ the development profile. Ctrl-C drains and stops.`,
 	flags.StringVar(&f.natsListen, "nats-listen", "127.0.0.1:4222", "address of the NATS server; port 0 picks a free one")
 	flags.StringVar(&f.mqttListen, "mqtt-listen", "", "address to take in MQTT on, such as 127.0.0.1:1883 (default none)")
 	flags.StringSliceVar(&f.load, "load", nil, "files to publish once the platform runs")
+	flags.BoolVar(&f.durable, "durable", false,
+		"sync each message to the disk before it is acknowledged: slower, and loses nothing when the machine dies")
 	flags.StringVar(&f.mapping, "mapping", "", "mapping of the files of --load")
 	return c
 }
@@ -129,7 +132,11 @@ func (u *up) run(ctx context.Context) (err error) {
 	}
 	err = lifecycle.All(ctx,
 		func(ctx context.Context) error { return watch(ctx, postgres) },
-		func(ctx context.Context) error { return app.RunAll(ctx, u.settings, u.log, u.ready) },
+		func(ctx context.Context) error {
+			return app.RunAll(ctx, u.settings, u.log, app.Extras{Ready: u.ready, Syncs: &broker.Durability{
+				Known: true, SyncAlways: u.durable, SyncInterval: localnats.DefaultSyncInterval,
+			}})
+		},
 	)
 	if ctx.Err() != nil {
 		fmt.Fprintln(u.out, "drained and stopped; start again to go on")
@@ -219,6 +226,7 @@ func (u *up) startNATS(ctx context.Context) (*localnats.Server, error) {
 	}
 	server, err := localnats.Start(ctx, localnats.Options{
 		Dir: filepath.Join(u.data, "nats"), Name: "energy", Host: host, Port: port, MQTT: u.mqttListen, Logger: u.log,
+		SyncAlways: u.durable,
 	})
 	if err != nil {
 		return nil, err
@@ -263,8 +271,9 @@ func (u *up) ready(ctx context.Context, p *app.Platform) error {
   SQL      %s
   data     %s
   profile  development: loopback only, no authentication
+  loss     %s
 `, u.settings.NATSURL, mqtt, u.settings.GRPCListen, u.settings.HTTPListen, u.settings.HTTPListen,
-		u.sql, u.data)
+		u.sql, u.data, p.LossBound())
 	if len(u.load) == 0 {
 		fmt.Fprint(u.out, "\npublish with   energy publish FILE\nstop with      Ctrl-C\n")
 		return nil

@@ -68,6 +68,24 @@ func (d *Decoder) Decode(messages []broker.Message) (stage.Output, error) {
 	return d.out, errors.Join(d.err, err)
 }
 
+// Refuse keeps a message in quarantine that cannot be decoded for its own sake.
+func (d *Decoder) Refuse(m *broker.Message, cause error) (stage.Output, error) {
+	d.out, d.err = stage.Output{}, nil
+	parts := (len(m.Data) + partBytes - 1) / partBytes
+	for i := range max(parts, 1) {
+		d.out.Counts.In++
+		d.out.Counts.Quarantined++
+		d.refuse(reading.Undecodable, wire.Refusal{
+			Stamp:   reading.Stamp{Received: m.Received.UnixNano(), Sequence: m.Sequence, Stream: d.stream, Index: uint32(i)},
+			Detail:  fmt.Sprintf("part %d of %d of a message: %v", i+1, max(parts, 1), cause),
+			Payload: m.Data[i*partBytes : min((i+1)*partBytes, len(m.Data))],
+		})
+	}
+	var err error
+	d.out.Messages, err = d.refused.Messages()
+	return d.out, errors.Join(d.err, err)
+}
+
 func (d *Decoder) message(m *broker.Message) {
 	stamp := func(index uint32) reading.Stamp {
 		return reading.Stamp{

@@ -2,14 +2,12 @@ package query
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -52,7 +50,10 @@ func (s *Server) ExplainAggregate(
 	if q.knownAt != nil {
 		versions = gold.KnownAt(s.epochs().Newest().History(), versions, *q.knownAt)
 	}
-	origins, err := s.origins(ctx, versions)
+	var told telling
+	if told.origins, err = s.origins(ctx, versions); err == nil {
+		told.releases, err = s.releases(ctx, versions)
+	}
 	if err != nil {
 		return statusOf(err)
 	}
@@ -61,7 +62,7 @@ func (s *Server) ExplainAggregate(
 		for j < len(versions) && versions[j].Time == versions[i].Time {
 			j++
 		}
-		message, err := origins.explain(versions[i:j])
+		message, err := told.explain(versions[i:j])
 		if err == nil {
 			err = out.Send(message)
 		}
@@ -128,7 +129,8 @@ func (q *explanation) versions(ctx context.Context, tx *goldstore.ReadTx) (versi
 	if i < 0 {
 		return nil, nil
 	}
-	err = tx.VersionRows(ctx, []int64{all[i].ID}, q.from, q.to, func(r *goldstore.VersionsRow) error {
+	span := goldstore.Span{ID: all[i].ID, From: q.from, To: q.to}
+	err = tx.VersionRows(ctx, []goldstore.Span{span}, func(_ int, r *goldstore.VersionsRow) error {
 		for _, v := range r.Versions {
 			if v.Time >= q.from && v.Time < q.to {
 				versions = append(versions, v)
@@ -192,19 +194,11 @@ func (s *Server) origins(ctx context.Context, versions []gold.Version) (origins,
 
 // fetch reads a message from its stream, if that still holds it.
 func (m *message) fetch(ctx context.Context, js jetstream.JetStream, stamp reading.Stamp) error {
-	name := broker.IngressStream(int(stamp.Stream))
-	stored, err := broker.Get(ctx, js, name, stamp.Sequence)
-	if errors.Is(err, nats.ErrNoResponders) {
-		if _, gone := broker.Stream(ctx, js, name); errors.Is(gone, broker.ErrNotProvisioned) {
-			return nil
-		}
-	}
+	stored, err := broker.Original(ctx, js, int(stamp.Stream), stamp.Sequence, time.Unix(0, stamp.Received))
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil
 	case err != nil:
 		return brokerError{err}
-	case !stored.Received.Equal(time.Unix(0, stamp.Received)): // the stream was made anew
+	case stored == nil:
 		return nil
 	}
 	m.held, m.subject, m.traceID = true, stored.Subject, traceID(stored.Header.Get("traceparent"))
@@ -217,8 +211,34 @@ func (m *message) fetch(ctx context.Context, js jetstream.JetStream, stamp readi
 	return nil
 }
 
+// telling is what is known of versions besides themselves.
+type telling struct {
+	origins  origins
+	releases map[reading.Stamp]reading.Decision
+}
+
+// releases returns who released the versions that rest on a waiver.
+func (s *Server) releases(
+	ctx context.Context, versions []gold.Version,
+) (by map[reading.Stamp]reading.Decision, err error) {
+	var stamps []reading.Stamp
+	for i := range versions {
+		if versions[i].Waived {
+			stamps = append(stamps, versions[i].Stamp)
+		}
+	}
+	if len(stamps) == 0 {
+		return nil, nil //nolint:nilnil // none was
+	}
+	err = s.store.Read(ctx, func(tx *goldstore.ReadTx) error {
+		by, err = tx.Releases(ctx, stamps)
+		return err
+	})
+	return by, err
+}
+
 // explain tells what becomes of the versions of one event time.
-func (o origins) explain(same []gold.Version) (*energyv1.ExplainAggregateResponse, error) {
+func (t *telling) explain(same []gold.Version) (*energyv1.ExplainAggregateResponse, error) {
 	out := &energyv1.ExplainAggregateResponse{Time: timestamp(same[0].Time)}
 	explained := gold.Explain(same)
 	for i := range explained {
@@ -237,12 +257,29 @@ func (o origins) explain(same []gold.Version) (*energyv1.ExplainAggregateRespons
 			one.Flags = append(one.Flags, r.String())
 		}
 		var err error
-		if one.Origin, err = o.origin(v.Stamp); err != nil {
+		if one.Origin, err = t.origins.origin(v.Stamp); err != nil {
 			return nil, err
+		}
+		if v.Waived {
+			t.released(v, one)
 		}
 		out.Versions = append(out.Versions, one)
 	}
 	return out, nil
+}
+
+// released says of a version that rests on a waiver who gave it, when and why.
+func (t *telling) released(v *gold.Explained, one *energyv1.ExplainedVersion) {
+	text := "it was released from quarantine"
+	if v.Released != 0 {
+		one.ReleasedAt = timestamp(v.Released)
+		text += " at " + one.GetReleasedAt().AsTime().Format(time.RFC3339)
+	}
+	if by, known := t.releases[v.Stamp]; known {
+		one.ReleasedBy, one.ReleaseReason = by.Person, by.Reason
+		text += fmt.Sprintf(" by %s: %s", by.Person, by.Reason)
+	}
+	one.Reason += "; " + text
 }
 
 // reason says an outcome in words; best is the version that counts or withdraws,

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -43,189 +44,209 @@ func (p *past) row(r *goldstore.VersionsRow) (row goldstore.StatsRow, ok bool) {
 	return goldstore.StatsRow{RowKey: r.RowKey, Stats: then.Stats, Standing: then.Standing, Epoch: then.Epoch}, true
 }
 
-// Rows is that of the store.
-func (p *past) Rows(ctx context.Context, ids []int64, from, to int64, fn func(*goldstore.StatsRow) error) error {
-	return p.tx.VersionRows(ctx, ids, from, to, func(r *goldstore.VersionsRow) error {
-		if row, ok := p.row(r); ok {
-			return fn(&row)
-		}
-		return nil
-	})
+// lastBefore is LastBefore of the store, firstFrom FirstFrom.
+func (p *past) lastBefore(ctx context.Context, places []goldstore.Place) ([]*goldstore.Neighbour, error) {
+	return p.nearest(ctx, places, p.tx.VersionsBefore)
 }
 
-// walk calls fn for the rows of a series from t on, backwards those before it,
-// until it returns false.
-func (p *past) walk(
-	ctx context.Context, id, t int64, backwards bool, fn func(*goldstore.VersionsRow, *goldstore.StatsRow) bool,
-) error {
-	for limit := 16; ; limit = min(2*limit, 4096) {
-		rows, err := p.tx.VersionsFrom(ctx, id, t, backwards, limit)
+func (p *past) firstFrom(ctx context.Context, places []goldstore.Place) ([]*goldstore.Neighbour, error) {
+	return p.nearest(ctx, places, p.tx.VersionsFrom)
+}
+
+// near is how rows nearest to places are read, in the order of their distance.
+type near func(ctx context.Context, places []goldstore.Place, limit int) ([][]goldstore.VersionsRow, error)
+
+// maxNear bounds the rows that are read at once in search of neighbours.
+const maxNear = 1 << 14
+
+// nearest returns for each place the nearest row with readings, nil where there is
+// none.
+func (p *past) nearest(ctx context.Context, places []goldstore.Place, read near) ([]*goldstore.Neighbour, error) {
+	found, emptied := make([]*goldstore.Neighbour, len(places)), make([]int64, len(places))
+	open := make([]int, len(places))
+	for i := range open {
+		open[i] = i
+	}
+	left := slices.Clone(places)
+	for limit := 1; len(open) > 0; limit = min(4*limit, 1+maxNear/(1+len(open))) {
+		rows, err := read(ctx, left, limit)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for i := range rows {
-			if row, ok := p.row(&rows[i]); ok && !fn(&rows[i], &row) {
-				return nil
+		still := 0
+		for n, i := range open {
+			for k := range rows[n] {
+				if row, ok := p.row(&rows[n][k]); ok && row.Stats.Count == 0 {
+					emptied[i] = max(emptied[i], row.Standing.Settled)
+				} else if ok {
+					found[i] = &goldstore.Neighbour{StatsRow: row, Emptied: emptied[i]}
+					break
+				}
+			}
+			if found[i] == nil && len(rows[n]) == limit {
+				open[still], left[still] = i, beyond(left[n], rows[n])
+				still++
 			}
 		}
-		if len(rows) < limit {
-			return nil
-		}
-		if t = rows[len(rows)-1].Start; !backwards {
-			t += int64(time.Microsecond) // the store's tick
-		}
+		open, left = open[:still], left[:still]
 	}
+	return found, nil
 }
 
-// neighbour calls fn for the nearest row with readings on a side of t.
-func (p *past) neighbour(
-	ctx context.Context, id, t int64, backwards bool, fn func(*goldstore.Neighbour) error,
-) error {
-	var nearest goldstore.Neighbour
-	found := false
-	err := p.walk(ctx, id, t, backwards, func(_ *goldstore.VersionsRow, row *goldstore.StatsRow) bool {
-		if row.Stats.Count == 0 {
-			nearest.Emptied = max(nearest.Emptied, row.Standing.Settled)
-			return true
-		}
-		nearest.StatsRow, found = *row, true
-		return false
-	})
-	if err != nil || !found {
-		return err
+// beyond returns where to look on behind rows that were read near a place.
+func beyond(at goldstore.Place, rows []goldstore.VersionsRow) goldstore.Place {
+	last := rows[len(rows)-1].Start
+	if last >= at.At {
+		last += int64(time.Microsecond) // the store's tick
 	}
-	return fn(&nearest)
-}
-
-// LastBefore is that of the store.
-func (p *past) LastBefore(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error {
-	return p.neighbour(ctx, id, t, true, fn)
-}
-
-// FirstFrom is that of the store.
-func (p *past) FirstFrom(ctx context.Context, id, t int64, fn func(*goldstore.Neighbour) error) error {
-	return p.neighbour(ctx, id, t, false, fn)
+	at.At = last
+	return at
 }
 
 // Bounds is that of the store.
 func (p *past) Bounds(ctx context.Context, series []goldstore.Series) (map[int64]goldstore.Bounds, error) {
-	bounds := make(map[int64]goldstore.Bounds, len(series))
-	for i := range series {
-		id := series[i].ID
-		var b goldstore.Bounds
-		found := false
-		err := p.FirstFrom(ctx, id, earliest.UnixNano(), func(r *goldstore.Neighbour) error {
-			b.FirstStart, b.FirstAt, found = r.Start, r.Stats.FirstAt, true
-			return nil
-		})
-		if err != nil {
-			return nil, err
+	places := func(at int64) []goldstore.Place {
+		out := make([]goldstore.Place, len(series))
+		for i := range series {
+			out[i] = goldstore.Place{Series: &series[i], At: at}
 		}
-		if !found {
+		return out
+	}
+	first, err := p.firstFrom(ctx, places(earliest.UnixNano()))
+	if err != nil {
+		return nil, err
+	}
+	// No catalogue admits readings of times that are a year ahead.
+	behind := min(latest.UnixNano(), p.at+int64(366*24*time.Hour))
+	last, err := p.lastBefore(ctx, places(behind))
+	if err != nil {
+		return nil, err
+	}
+	bounds := make(map[int64]goldstore.Bounds, len(series))
+	var ends []goldstore.Span
+	for i := range series {
+		f, l := first[i], last[i]
+		if f == nil || l == nil {
 			continue
 		}
-		// No catalogue admits readings of times that are a year ahead.
-		behind := min(latest.UnixNano(), p.at+int64(366*24*time.Hour))
-		err = p.LastBefore(ctx, id, behind, func(r *goldstore.Neighbour) error {
-			b.LastStart, b.LastAt = r.Start, r.Stats.LastAt
-			return nil
-		})
-		if err != nil {
-			return nil, err
+		id := series[i].ID
+		bounds[id] = goldstore.Bounds{
+			FirstStart: f.Start, FirstAt: f.Stats.FirstAt, LastStart: l.Start, LastAt: l.Stats.LastAt,
 		}
-		err = p.Rows(ctx, []int64{id}, b.LastStart-int64(p.series[id].Reach), math.MaxInt64,
-			func(r *goldstore.StatsRow) error {
-				b.Reach = max(b.Reach, r.Stats.Reach)
-				return nil
-			})
-		if err != nil {
-			return nil, err
-		}
-		bounds[id] = b
+		ends = append(ends, goldstore.Span{ID: id, From: l.Start - int64(series[i].Reach), To: math.MaxInt64})
 	}
-	return bounds, nil
+	err = p.tx.VersionRows(ctx, ends, func(i int, r *goldstore.VersionsRow) error {
+		if row, ok := p.row(r); ok {
+			b := bounds[ends[i].ID]
+			b.Reach = max(b.Reach, row.Stats.Reach)
+			bounds[ends[i].ID] = b
+		}
+		return nil
+	})
+	return bounds, err
 }
 
 // Pieces is that of the store, without folds: nobody keeps those of the past.
 func (p *past) Pieces(ctx context.Context, asks []goldstore.Ask) ([]goldstore.Pieces, error) {
-	all := make([]goldstore.Pieces, len(asks))
+	before, err := goldstore.Nearest(ctx, asks, (*goldstore.Ask).Before, p.lastBefore)
+	if err != nil {
+		return nil, err
+	}
+	behind, err := goldstore.Nearest(ctx, asks, (*goldstore.Ask).Behind, p.firstFrom)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]goldstore.Pieces, len(asks))
+	var (
+		spans []goldstore.Span
+		takes []func(*goldstore.VersionsRow, *gold.Stored) error // the rows of each span
+		ends  []func() error
+	)
+	read := func(s goldstore.Span, take func(*goldstore.VersionsRow, *gold.Stored) error) {
+		spans, takes = append(spans, s), append(takes, take)
+	}
 	for i := range asks {
-		if err := p.pieces(ctx, &asks[i], &all[i]); err != nil {
-			return nil, err
+		a, pieces := &asks[i], &out[i]
+		if a.Expect {
+			first := goldstore.Span{ID: a.Series.ID, From: a.Bounds.FirstStart, To: a.Bounds.FirstStart + 1}
+			read(first, func(_ *goldstore.VersionsRow, row *gold.Stored) error {
+				pieces.Expect = &row.Summary
+				return nil
+			})
 		}
-	}
-	return all, nil
-}
-
-func (p *past) pieces(ctx context.Context, a *goldstore.Ask, out *goldstore.Pieces) error {
-	id := a.Series.ID
-	if a.Expect {
-		err := p.Rows(ctx, []int64{id}, a.Bounds.FirstStart, a.Bounds.FirstStart+1, func(r *goldstore.StatsRow) error {
-			out.Expect = &stored(a.Metric, r).Summary
-			return nil
-		})
-		if err != nil {
-			return err
+		if a.Metric.Paired() {
+			span, take := pairedRows(a, pieces, before[i])
+			read(span, take)
+			if n := behind[i]; n != nil {
+				ends = append(ends, func() error { addNeighbour(a, pieces, n); return nil })
+			}
+			continue
 		}
+		span, spread := spreadRows(a, pieces, before[i])
+		read(span, func(r *goldstore.VersionsRow, row *gold.Stored) error { return spread.Add(row, r.Versions) })
+		ends = append(ends, spread.Finish)
 	}
-	neighbour := func(n *goldstore.Neighbour) error {
-		s := stored(a.Metric, &n.StatsRow)
-		s.Emptied = n.Emptied
-		out.Add(s, nil)
-		return nil
-	}
-	if !a.Metric.Paired() {
-		return p.spread(ctx, a, out)
-	}
-	from, to := a.Span()
-	at, needed := a.Before()
-	if !a.Continues {
-		from = at
-	}
-	if needed {
-		if err := p.LastBefore(ctx, id, at, neighbour); err != nil {
-			return err
-		}
-	}
-	cut := make(map[int64]bool)
-	a.CutRows(cut)
-	err := p.tx.VersionRows(ctx, []int64{id}, from, to, func(r *goldstore.VersionsRow) error {
+	err = p.tx.VersionRows(ctx, spans, func(n int, r *goldstore.VersionsRow) error {
 		row, ok := p.row(r)
 		if !ok {
 			return nil
 		}
-		var versions []gold.Version
-		if cut[r.Start] {
-			versions = r.Versions
-		}
-		out.Add(stored(a.Metric, &row), versions)
-		return nil
+		return takes[n](r, stored(p.metric(r), &row))
 	})
-	if at, needed := a.Behind(); err == nil && needed {
-		err = p.FirstFrom(ctx, id, at, neighbour)
+	for _, end := range ends {
+		if err == nil {
+			err = end()
+		}
 	}
-	return err
+	return out, err
 }
 
-// stored returns a row as an aggregator takes it.
-func stored(m *catalog.Metric, r *goldstore.StatsRow) *gold.Stored {
-	s := &gold.Stored{Start: r.Start, Width: r.Width, Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
-	s.Standing = r.Standing
-	return s
+// metric returns the metric of a row.
+func (p *past) metric(r *goldstore.VersionsRow) *catalog.Metric {
+	return p.catalog.Metric(p.series[r.SeriesID].Series)
 }
 
-// spread puts the pieces of rows of a metric that is not Paired into out.
-func (p *past) spread(ctx context.Context, a *goldstore.Ask, out *goldstore.Pieces) error {
+// pairedRows returns the rows that an ask of a metric that is Paired needs, and what
+// puts them into out, where the row before them is already.
+func pairedRows(a *goldstore.Ask, out *goldstore.Pieces, before *goldstore.Neighbour) (
+	goldstore.Span, func(*goldstore.VersionsRow, *gold.Stored) error,
+) {
+	from, to := a.Span()
+	if at, _ := a.Before(); !a.Continues {
+		from = at
+	}
+	if before != nil {
+		addNeighbour(a, out, before)
+	}
+	cut := make(map[int64]bool)
+	a.CutRows(cut)
+	return goldstore.Span{ID: a.Series.ID, From: from, To: to},
+		func(r *goldstore.VersionsRow, row *gold.Stored) error {
+			var versions []gold.Version
+			if cut[r.Start] {
+				versions = r.Versions
+			}
+			out.Add(row, versions)
+			return nil
+		}
+}
+
+func addNeighbour(a *goldstore.Ask, out *goldstore.Pieces, n *goldstore.Neighbour) {
+	s := stored(a.Metric, &n.StatsRow)
+	s.Emptied = n.Emptied
+	out.Add(s, nil)
+}
+
+// spreadRows returns the rows that an ask of a metric that is not Paired needs, and
+// what puts pieces of them into out.
+func spreadRows(
+	a *goldstore.Ask, out *goldstore.Pieces, before *goldstore.Neighbour,
+) (goldstore.Span, *gold.Spread) {
 	from := a.From
 	if _, flags := gold.LooksBack(a.Metric); flags && from > a.Bounds.FirstStart && !a.Continues {
 		from = a.Bounds.FirstStart
-		at, _ := a.Before()
-		err := p.LastBefore(ctx, a.Series.ID, at, func(n *goldstore.Neighbour) error {
-			from = n.Start
-			return nil
-		})
-		if err != nil {
-			return err
+		if before != nil {
+			from = before.Start
 		}
 	}
 	spread := gold.NewSpread(a.Metric, a.Windows, from, a.To, func(s *gold.Stored) error {
@@ -238,16 +259,12 @@ func (p *past) spread(ctx context.Context, a *goldstore.Ask, out *goldstore.Piec
 		return nil
 	})
 	spread.SetHistory(a.History)
-	since := from - int64(a.Series.Reach)
-	err := p.tx.VersionRows(ctx, []int64{a.Series.ID}, since, a.To, func(r *goldstore.VersionsRow) error {
-		row, ok := p.row(r)
-		if !ok {
-			return nil
-		}
-		return spread.Add(stored(a.Metric, &row), r.Versions)
-	})
-	if err != nil {
-		return err
-	}
-	return spread.Finish()
+	return goldstore.Span{ID: a.Series.ID, From: from - int64(a.Series.Reach), To: a.To}, spread
+}
+
+// stored returns a row as an aggregator takes it.
+func stored(m *catalog.Metric, r *goldstore.StatsRow) *gold.Stored {
+	s := &gold.Stored{Start: r.Start, Width: r.Width, Summary: gold.Summarize(m, r.Start, r.Width, r.Stats)}
+	s.Standing = r.Standing
+	return s
 }

@@ -139,25 +139,40 @@ type touched struct{ span, row span }
 func (e *evaluation) spans(ctx context.Context, rows []wire.ChangedRow) ([]touched, error) {
 	all := make([]touched, 0, len(rows))
 	back, linked := gold.LooksBack(e.metric)
+	var before, behind []goldstore.Place
+	for i := range rows {
+		if row := &rows[i]; row.EdgeMoved {
+			before = append(before, goldstore.Place{Series: &e.series, At: row.Start})
+			behind = append(behind, goldstore.Place{Series: &e.series, At: row.End})
+		}
+	}
+	var previous, next []*goldstore.Neighbour
+	var err error
+	if e.metric.Paired() {
+		previous, err = e.tx.LastBefore(ctx, before)
+	}
+	if err == nil && (e.metric.Paired() || linked) {
+		next, err = e.tx.FirstFrom(ctx, behind)
+	}
+	if err != nil {
+		return nil, err
+	}
+	// first returns the neighbour of the next row whose edge moved, nil if it has none.
+	first := func(of *[]*goldstore.Neighbour) (n *goldstore.Neighbour) {
+		if len(*of) > 0 {
+			n, *of = (*of)[0], (*of)[1:]
+		}
+		return n
+	}
 	for i := range rows {
 		row := span{rows[i].Start, rows[i].End}
 		from, to := row.from, max(row.to+int64(back), rows[i].Reach)-1
-		if e.metric.Paired() && rows[i].EdgeMoved {
-			err := e.tx.LastBefore(ctx, e.series.ID, row.from, func(r *goldstore.Neighbour) error {
-				from = r.Stats.LastAt
-				return nil
-			})
-			if err != nil {
-				return nil, err
+		if rows[i].EdgeMoved {
+			if n := first(&previous); n != nil {
+				from = n.Stats.LastAt
 			}
-		}
-		if (e.metric.Paired() || linked) && rows[i].EdgeMoved {
-			err := e.tx.FirstFrom(ctx, e.series.ID, row.to, func(r *goldstore.Neighbour) error {
-				to = max(to, r.Stats.FirstAt)
-				return nil
-			})
-			if err != nil {
-				return nil, err
+			if n := first(&next); n != nil {
+				to = max(to, n.Stats.FirstAt)
 			}
 		}
 		all = append(all, touched{span{from, to}, row})

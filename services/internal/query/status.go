@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
@@ -76,7 +77,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 	out := &energyv1.GetPipelineStatusResponse{
 		Stages: []*energyv1.StageStatus{ingest, silver, gold, projected}, Quarantine: quarantine, CaughtUp: true,
 	}
-	conserve(out, rejudged(kept), ingest, silver, gold)
+	conserve(out, map[string]uint64{"silver": p.again(kept), "gold": rejudged(kept)}, ingest, silver, gold)
 	return out, p.streams(ctx, out)
 }
 
@@ -126,8 +127,18 @@ func rejudged(kept map[string]broker.Position) (sent uint64) {
 	return sent
 }
 
-// conserve compares what each stage passed on with what the next took in.
-func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages ...*energyv1.StageStatus) {
+// again returns how many readings came back from quarantine, which silver took in
+// besides what ingest passed on.
+func (p Pipeline) again(kept map[string]broker.Position) (n uint64) {
+	for partition := range p.Partitions {
+		n += kept[stage.PositionKey("silver", partition)].Counts.Again
+	}
+	return n
+}
+
+// conserve compares what each stage passed on, and what else is known to have come
+// besides by stages, with what the next took in.
+func conserve(out *energyv1.GetPipelineStatusResponse, besides map[string]uint64, stages ...*energyv1.StageStatus) {
 	for i, one := range out.GetStages() {
 		if one.GetPendingMessages() > 0 {
 			out.CaughtUp = false
@@ -135,10 +146,7 @@ func conserve(out *energyv1.GetPipelineStatusResponse, rejudged uint64, stages .
 		if i == 0 || i >= len(stages) || one.GetPendingMessages() > 0 {
 			continue
 		}
-		passed, taken := stages[i-1].GetReadingsOut(), one.GetReadingsIn()
-		if one.GetStage() == "gold" {
-			passed += rejudged
-		}
+		passed, taken := stages[i-1].GetReadingsOut()+besides[one.GetStage()], one.GetReadingsIn()
 		if taken < passed {
 			out.Missing += passed - taken
 		} else {
@@ -158,7 +166,9 @@ func (s *Server) stored(ctx context.Context) (map[string]broker.Position, []*ene
 		}
 		for _, p := range all {
 			positions[stage.PositionKey(p.Stage, int(p.Partition))] = broker.Position{
-				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts(p.Counts),
+				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts{
+					In: p.Counts.In, Out: p.Counts.Out, Quarantined: p.Counts.Quarantined,
+				},
 			}
 		}
 		counts, err := tx.QuarantineCounts(ctx)
@@ -176,10 +186,14 @@ func (p Pipeline) streams(ctx context.Context, out *energyv1.GetPipelineStatusRe
 		return brokerError{err}
 	}
 	for _, s := range statuses {
-		out.Streams = append(out.Streams, &energyv1.StreamStatus{
+		stream := &energyv1.StreamStatus{
 			Name: s.Name, Messages: s.Messages, Bytes: s.Bytes, MaxBytes: uint64(s.MaxBytes),
 			FirstSequence: s.FirstSequence, LastSequence: s.LastSequence,
-		})
+		}
+		if s.Messages > 0 {
+			stream.FirstTime = timestamppb.New(s.FirstTime)
+		}
+		out.Streams = append(out.Streams, stream)
 	}
 	return nil
 }

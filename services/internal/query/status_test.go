@@ -29,7 +29,7 @@ func TestConservation(t *testing.T) {
 			out := &energyv1.GetPipelineStatusResponse{
 				Stages: []*energyv1.StageStatus{tt.ingest, tt.silver, tt.gold, stage(0, 0, 0)}, CaughtUp: true,
 			}
-			conserve(out, 0, tt.ingest, tt.silver, tt.gold)
+			conserve(out, nil, tt.ingest, tt.silver, tt.gold)
 			if out.GetMissing() != tt.missing || out.GetRedelivered() != tt.redelivered || out.GetCaughtUp() != tt.caughtUp {
 				t.Errorf("missing %d, redelivered %d, caught up %t", out.GetMissing(), out.GetRedelivered(), out.GetCaughtUp())
 			}

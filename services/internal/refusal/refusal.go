@@ -1,7 +1,9 @@
-// Package refusal gathers what a stage refuses into messages for QUARANTINE.
+// Package refusal gathers what a stage refuses, and what became of that, into
+// messages for QUARANTINE.
 package refusal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -33,9 +35,10 @@ func Foreign(m *broker.Message, err error) wire.Refusal {
 	}
 }
 
-// key is what the refusals of one message have in common.
+// key is what the rows of one message have in common.
 type key struct {
-	rule  reading.Rule
+	rule  reading.Rule // of refusals
+	as    reading.Resolution
 	epoch uint64
 }
 
@@ -55,13 +58,22 @@ func NewCollector(stage string) *Collector {
 
 // Add takes in a refusal under the rule that fired first.
 func (c *Collector) Add(rule reading.Rule, epoch uint64, r wire.Refusal) {
-	k := key{rule, epoch}
+	c.add(key{rule: rule, epoch: epoch}, func(e *wire.QuarantineEncoder) { e.Add(r) })
+}
+
+// Resolve takes in what became of a reading that the stage refused: by which epoch
+// it is accepted or, of one that was discarded, was refused.
+func (c *Collector) Resolve(as reading.Resolution, epoch uint64, stamp reading.Stamp, d reading.Decision) {
+	c.add(key{as: as, epoch: epoch}, func(e *wire.QuarantineEncoder) { e.Resolve(stamp, d) })
+}
+
+func (c *Collector) add(k key, row func(*wire.QuarantineEncoder)) {
 	e, ok := c.open[k]
 	if !ok {
 		e = new(wire.QuarantineEncoder)
 		c.open[k] = e
 	}
-	e.Add(r)
+	row(e)
 	if e.Size() >= messageBytes {
 		c.close(k, e)
 	}
@@ -75,7 +87,7 @@ func (c *Collector) Messages() ([]*nats.Msg, error) {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(a, b key) int {
-		return int(a.rule) - int(b.rule)
+		return cmp.Or(int(a.as)-int(b.as), int(a.rule)-int(b.rule))
 	})
 	for _, k := range keys {
 		if e := c.open[k]; e.Len() > 0 {
@@ -88,12 +100,18 @@ func (c *Collector) Messages() ([]*nats.Msg, error) {
 }
 
 func (c *Collector) close(k key, e *wire.QuarantineEncoder) {
-	data, err := e.Marshal(c.stage, k.rule, k.epoch)
+	name := k.rule.String()
+	marshal := func() ([]byte, error) { return e.Marshal(c.stage, k.rule, k.epoch) }
+	if k.as != reading.Refused {
+		name = k.as.String()
+		marshal = func() ([]byte, error) { return e.MarshalResolved(c.stage, k.as, k.epoch) }
+	}
+	data, err := marshal()
 	if err != nil {
 		c.err = errors.Join(c.err, err)
 		return
 	}
 	c.messages = append(c.messages, &nats.Msg{
-		Subject: broker.QuarantineSubject(c.stage, k.rule.String()), Data: data,
+		Subject: broker.QuarantineSubject(c.stage, name), Data: data,
 	})
 }

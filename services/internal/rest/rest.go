@@ -65,6 +65,7 @@ func New(ctx context.Context, conn grpc.ClientConnInterface, ready func() error)
 	err = errors.Join(
 		gateway.RegisterQueryServiceHandlerClient(ctx, g.api, energyv1.NewQueryServiceClient(earlyConn{conn})),
 		gateway.RegisterRegistryServiceHandlerClient(ctx, g.api, energyv1.NewRegistryServiceClient(earlyConn{conn})),
+		gateway.RegisterQuarantineServiceHandlerClient(ctx, g.api, energyv1.NewQuarantineServiceClient(earlyConn{conn})),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("register REST handlers: %w", err)

@@ -26,6 +26,7 @@ type Common struct {
 // Broker is how to reach NATS.
 type Broker struct {
 	NATSURL string `env:"ENERGY_NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers, separated by commas"`
+	Monitor string `env:"ENERGY_NATS_MONITOR" doc:"monitoring address of a NATS server, such as http://127.0.0.1:8222, which is asked at the start what a crash may lose; energy up knows"`
 }
 
 // Postgres is how to reach the gold store.
@@ -41,12 +42,28 @@ type Stage struct {
 	Budget     int           `env:"ENERGY_BYTE_BUDGET" envDefault:"67108864" doc:"bytes of messages that the service holds at once"`
 	BatchBytes int           `env:"ENERGY_BATCH_BYTES" envDefault:"1048576" doc:"bytes of messages after which a batch is closed"`
 	Linger     time.Duration `env:"ENERGY_LINGER" envDefault:"20ms" doc:"how long a batch waits for more messages"`
+	LeaseGroup string        `env:"ENERGY_LEASE_GROUP" doc:"instances of one group share the partitions; those of another do the same work beside them, to the same result, as when a new build is tried. Letters, digits, - and _"`
 }
 
 // Gold bounds the work on the gold store.
 type Gold struct {
 	CacheBytes   int64         `env:"ENERGY_CACHE_BYTES" envDefault:"67108864" doc:"bytes of gold rows kept in memory, over all partitions"`
 	ParentsQuiet time.Duration `env:"ENERGY_PARENTS_QUIET" envDefault:"10m" doc:"how long a UTC day must be over and without a change before its sums by hour and day are stored"`
+}
+
+// History is how much of what was read the streams keep.
+type History struct {
+	ReplayHorizon time.Duration `env:"ENERGY_REPLAY_HORIZON" envDefault:"168h" doc:"how long the streams keep what all services have read, for replay; less where a stream comes near its limit. What is unread is always kept"`
+}
+
+// leastHorizon leaves time for what looks back at messages that were just read.
+const leastHorizon = time.Second
+
+func (h *History) validate() error {
+	if h.ReplayHorizon < leastHorizon {
+		return fmt.Errorf("ENERGY_REPLAY_HORIZON %s must be at least %s", h.ReplayHorizon, leastHorizon)
+	}
+	return nil
 }
 
 // Ingest is the settings of ingest.
@@ -75,6 +92,7 @@ type Aggregator struct {
 	Stage
 	Postgres
 	Gold
+	History
 	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8083" doc:"address of /health over HTTP"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9093" doc:"address of health over gRPC"`
 }
@@ -102,6 +120,7 @@ type All struct {
 	Stage
 	Postgres
 	Gold
+	History
 	Answers
 	HTTPListen string `env:"ENERGY_HTTP_LISTEN" envDefault:"127.0.0.1:8080" doc:"address of the page, REST under /v1/, /openapi.json and /health"`
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
@@ -124,13 +143,13 @@ func (s *Cleaner) Validate() error {
 // Validate reports what is out of bounds.
 func (s *Aggregator) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Gold.validate(),
-		s.listen(s.HTTPListen, s.GRPCListen))
+		s.History.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
 func (s *All) Validate() error {
 	return errors.Join(s.Common.validate(), s.Stage.validate(), s.Postgres.validate(), s.Answers.validate(),
-		s.Gold.validate(), s.listen(s.HTTPListen, s.GRPCListen))
+		s.Gold.validate(), s.History.validate(), s.listen(s.HTTPListen, s.GRPCListen))
 }
 
 // Validate reports what is out of bounds.
@@ -197,6 +216,11 @@ func (s *Stage) validate() error {
 	if s.BatchBytes < leastBatch || s.BatchBytes > s.Budget {
 		faults = append(faults,
 			fmt.Errorf("ENERGY_BATCH_BYTES %d must be from %d to ENERGY_BYTE_BUDGET", s.BatchBytes, leastBatch))
+	}
+	if strings.ContainsFunc(s.LeaseGroup, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	}) {
+		faults = append(faults, fmt.Errorf("ENERGY_LEASE_GROUP %q must have letters, digits, - and _ only", s.LeaseGroup))
 	}
 	if s.Linger < 0 || s.Linger > time.Minute {
 		faults = append(faults, fmt.Errorf("ENERGY_LINGER %s must be from 0s to 1m", s.Linger))

@@ -48,6 +48,9 @@ type Config struct {
 	// cannot be understood goes to quarantine; an error means that the stage itself
 	// is broken, or that ctx ended.
 	Process func(context.Context, []broker.Message) (Output, error)
+	// Poison, if not nil, is where messages go that cannot be processed for their own
+	// sake. Without it they stop the stage.
+	Poison *Poison
 	// Until, if not 0, is the last sequence to read: Run returns behind it.
 	Until uint64
 }
@@ -169,12 +172,15 @@ func (s *runner) recheck(ctx context.Context) error {
 func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 	began := time.Now()
 	first, last := &messages[0], &messages[len(messages)-1]
-	out, err := s.Process(ctx, messages)
+	out, err := s.process(ctx, messages)
+	if err == nil {
+		err = s.publish(ctx, out.Messages)
+	}
+	if s.Poison != nil && isPoison(err) {
+		return s.isolate(ctx, messages, err)
+	}
 	if err != nil {
 		return fmt.Errorf("messages %d to %d: %w", first.Sequence, last.Sequence, err)
-	}
-	if err := s.publish(ctx, out.Messages); err != nil {
-		return err
 	}
 	if err := s.move(ctx, last, out.Counts); err != nil {
 		return err
@@ -214,6 +220,7 @@ func (s *runner) move(ctx context.Context, last *broker.Message, counts broker.C
 	next.Counts.In += counts.In
 	next.Counts.Out += counts.Out
 	next.Counts.Quarantined += counts.Quarantined
+	next.Counts.Again += counts.Again
 	return s.retry(ctx, "store position", func() error {
 		revision, err := s.Positions.Store(ctx, s.Key, next, s.revision)
 		if err == nil {

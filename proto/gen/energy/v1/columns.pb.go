@@ -74,6 +74,63 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_energy_v1_columns_proto_rawDescGZIP(), []int{0}
 }
 
+// Resolution is what became of a reading that was refused.
+type Resolution int32
+
+const (
+	// It is refused.
+	Resolution_RESOLUTION_UNSPECIFIED Resolution = 0
+	// It was judged again, and is accepted.
+	Resolution_RESOLUTION_ACCEPTED Resolution = 1
+	// It was released: it is accepted by a waiver.
+	Resolution_RESOLUTION_RELEASED Resolution = 2
+	// Somebody decided that it is not wanted.
+	Resolution_RESOLUTION_DISCARDED Resolution = 3
+)
+
+// Enum value maps for Resolution.
+var (
+	Resolution_name = map[int32]string{
+		0: "RESOLUTION_UNSPECIFIED",
+		1: "RESOLUTION_ACCEPTED",
+		2: "RESOLUTION_RELEASED",
+		3: "RESOLUTION_DISCARDED",
+	}
+	Resolution_value = map[string]int32{
+		"RESOLUTION_UNSPECIFIED": 0,
+		"RESOLUTION_ACCEPTED":    1,
+		"RESOLUTION_RELEASED":    2,
+		"RESOLUTION_DISCARDED":   3,
+	}
+)
+
+func (x Resolution) Enum() *Resolution {
+	p := new(Resolution)
+	*p = x
+	return p
+}
+
+func (x Resolution) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Resolution) Descriptor() protoreflect.EnumDescriptor {
+	return file_energy_v1_columns_proto_enumTypes[1].Descriptor()
+}
+
+func (Resolution) Type() protoreflect.EnumType {
+	return &file_energy_v1_columns_proto_enumTypes[1]
+}
+
+func (x Resolution) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Resolution.Descriptor instead.
+func (Resolution) EnumDescriptor() ([]byte, []int) {
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{1}
+}
+
 // SeriesKey names a series. In bronze the unit is the producer's; from silver
 // on it is canonical.
 type SeriesKey struct {
@@ -341,7 +398,9 @@ type Waiver struct {
 	// Who released it.
 	Person string `protobuf:"bytes,4,opt,name=person,proto3" json:"person,omitempty"`
 	// When, in Unix ns.
-	ReleasedAtNs  int64 `protobuf:"varint,5,opt,name=released_at_ns,json=releasedAtNs,proto3" json:"released_at_ns,omitempty"`
+	ReleasedAtNs int64 `protobuf:"varint,5,opt,name=released_at_ns,json=releasedAtNs,proto3" json:"released_at_ns,omitempty"`
+	// Why, for people.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +470,13 @@ func (x *Waiver) GetReleasedAtNs() int64 {
 	return 0
 }
 
+func (x *Waiver) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // BronzeBatch holds readings as they were received.
 type BronzeBatch struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +497,10 @@ type BronzeBatch struct {
 	Exchanges *Exchanges `protobuf:"bytes,10,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
 	// Whatever follows in the stream is judged under this catalogue epoch or a
 	// later one. 0 says nothing. It comes in a batch without rows.
-	Epoch         uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,11,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// The readings were in quarantine and are to be judged again: what becomes of
+	// them is told to the quarantine too.
+	Again         bool `protobuf:"varint,12,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -543,6 +612,13 @@ func (x *BronzeBatch) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *BronzeBatch) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
 // SilverBatch holds judged readings: values in the canonical unit, times at
 // the start of the interval, all judged under one catalogue epoch.
 type SilverBatch struct {
@@ -566,7 +642,10 @@ type SilverBatch struct {
 	// judged as they are here.
 	Epoch uint64 `protobuf:"varint,12,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// Sparse, by row; in the canonical unit.
-	Exchanges     *Exchanges `protobuf:"bytes,13,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
+	Exchanges *Exchanges `protobuf:"bytes,13,opt,name=exchanges,proto3" json:"exchanges,omitempty"`
+	// Where the judgement rests on a waiver, when that was given in Unix ns; 0
+	// elsewhere.
+	ReleasedAtNs  *Runs `protobuf:"bytes,14,opt,name=released_at_ns,json=releasedAtNs,proto3" json:"released_at_ns,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,12 +771,82 @@ func (x *SilverBatch) GetExchanges() *Exchanges {
 	return nil
 }
 
-// QuarantineBatch holds what one rule of one stage refused.
+func (x *SilverBatch) GetReleasedAtNs() *Runs {
+	if x != nil {
+		return x.ReleasedAtNs
+	}
+	return nil
+}
+
+// Decision says who decided on a refused reading, and why.
+type Decision struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Person string                 `protobuf:"bytes,1,opt,name=person,proto3" json:"person,omitempty"`
+	// In Unix ns.
+	DecidedAtNs   int64  `protobuf:"varint,2,opt,name=decided_at_ns,json=decidedAtNs,proto3" json:"decided_at_ns,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Decision) Reset() {
+	*x = Decision{}
+	mi := &file_energy_v1_columns_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Decision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Decision) ProtoMessage() {}
+
+func (x *Decision) ProtoReflect() protoreflect.Message {
+	mi := &file_energy_v1_columns_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Decision.ProtoReflect.Descriptor instead.
+func (*Decision) Descriptor() ([]byte, []int) {
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Decision) GetPerson() string {
+	if x != nil {
+		return x.Person
+	}
+	return ""
+}
+
+func (x *Decision) GetDecidedAtNs() int64 {
+	if x != nil {
+		return x.DecidedAtNs
+	}
+	return 0
+}
+
+func (x *Decision) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// QuarantineBatch holds what one rule of one stage refused or, with a
+// resolution, what became of readings that a stage refused.
 type QuarantineBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "ingest" or "silver".
 	Stage string `protobuf:"bytes,1,opt,name=stage,proto3" json:"stage,omitempty"`
-	// The first rule that fired.
+	// The first rule that fired; empty with a resolution.
 	Rule  string `protobuf:"bytes,2,opt,name=rule,proto3" json:"rule,omitempty"`
 	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// The readings as far as they could be decoded; always with stamps.
@@ -707,14 +856,17 @@ type QuarantineBatch struct {
 	// A row's sentence for people: what is wrong and what mends it.
 	Detail []string `protobuf:"bytes,6,rep,name=detail,proto3" json:"detail,omitempty"`
 	// A row's payload where it could not be decoded, otherwise empty.
-	Payload       [][]byte `protobuf:"bytes,7,rep,name=payload,proto3" json:"payload,omitempty"`
+	Payload    [][]byte   `protobuf:"bytes,7,rep,name=payload,proto3" json:"payload,omitempty"`
+	Resolution Resolution `protobuf:"varint,8,opt,name=resolution,proto3,enum=energy.v1.Resolution" json:"resolution,omitempty"`
+	// A row's decision, with a resolution; otherwise there are none.
+	Decisions     []*Decision `protobuf:"bytes,9,rep,name=decisions,proto3" json:"decisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *QuarantineBatch) Reset() {
 	*x = QuarantineBatch{}
-	mi := &file_energy_v1_columns_proto_msgTypes[7]
+	mi := &file_energy_v1_columns_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +878,7 @@ func (x *QuarantineBatch) String() string {
 func (*QuarantineBatch) ProtoMessage() {}
 
 func (x *QuarantineBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_energy_v1_columns_proto_msgTypes[7]
+	mi := &file_energy_v1_columns_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +891,7 @@ func (x *QuarantineBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuarantineBatch.ProtoReflect.Descriptor instead.
 func (*QuarantineBatch) Descriptor() ([]byte, []int) {
-	return file_energy_v1_columns_proto_rawDescGZIP(), []int{7}
+	return file_energy_v1_columns_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *QuarantineBatch) GetStage() string {
@@ -791,6 +943,20 @@ func (x *QuarantineBatch) GetPayload() [][]byte {
 	return nil
 }
 
+func (x *QuarantineBatch) GetResolution() Resolution {
+	if x != nil {
+		return x.Resolution
+	}
+	return Resolution_RESOLUTION_UNSPECIFIED
+}
+
+func (x *QuarantineBatch) GetDecisions() []*Decision {
+	if x != nil {
+		return x.Decisions
+	}
+	return nil
+}
+
 var File_energy_v1_columns_proto protoreflect.FileDescriptor
 
 const file_energy_v1_columns_proto_rawDesc = "" +
@@ -812,13 +978,14 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"indexDelta\"3\n" +
 	"\tExchanges\x12\x10\n" +
 	"\x03row\x18\x01 \x03(\rR\x03row\x12\x14\n" +
-	"\x05start\x18\x02 \x03(\x01R\x05start\"\x82\x01\n" +
+	"\x05start\x18\x02 \x03(\x01R\x05start\"\x9a\x01\n" +
 	"\x06Waiver\x12\x10\n" +
 	"\x03row\x18\x01 \x01(\rR\x03row\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x16\n" +
 	"\x06person\x18\x04 \x01(\tR\x06person\x12$\n" +
-	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\"\xc0\x03\n" +
+	"\x0ereleased_at_ns\x18\x05 \x01(\x03R\freleasedAtNs\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xd6\x03\n" +
 	"\vBronzeBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +
@@ -831,7 +998,8 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\awaivers\x18\t \x03(\v2\x11.energy.v1.WaiverR\awaivers\x122\n" +
 	"\texchanges\x18\n" +
 	" \x01(\v2\x14.energy.v1.ExchangesR\texchanges\x12\x14\n" +
-	"\x05epoch\x18\v \x01(\x04R\x05epoch\"\x8e\x04\n" +
+	"\x05epoch\x18\v \x01(\x04R\x05epoch\x12\x14\n" +
+	"\x05again\x18\f \x01(\bR\x05again\"\xc5\x04\n" +
 	"\vSilverBatch\x12,\n" +
 	"\x06series\x18\x01 \x03(\v2\x14.energy.v1.SeriesKeyR\x06series\x12!\n" +
 	"\fseries_index\x18\x02 \x03(\rR\vseriesIndex\x12\"\n" +
@@ -846,7 +1014,12 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	" \x01(\v2\x0f.energy.v1.RunsR\averdict\x12'\n" +
 	"\x06waived\x18\v \x01(\v2\x0f.energy.v1.RunsR\x06waived\x12\x14\n" +
 	"\x05epoch\x18\f \x01(\x04R\x05epoch\x122\n" +
-	"\texchanges\x18\r \x01(\v2\x14.energy.v1.ExchangesR\texchanges\"\xde\x01\n" +
+	"\texchanges\x18\r \x01(\v2\x14.energy.v1.ExchangesR\texchanges\x125\n" +
+	"\x0ereleased_at_ns\x18\x0e \x01(\v2\x0f.energy.v1.RunsR\freleasedAtNs\"^\n" +
+	"\bDecision\x12\x16\n" +
+	"\x06person\x18\x01 \x01(\tR\x06person\x12\"\n" +
+	"\rdecided_at_ns\x18\x02 \x01(\x03R\vdecidedAtNs\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xc8\x02\n" +
 	"\x0fQuarantineBatch\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x12\n" +
 	"\x04rule\x18\x02 \x01(\tR\x04rule\x12\x14\n" +
@@ -854,11 +1027,21 @@ const file_energy_v1_columns_proto_rawDesc = "" +
 	"\breadings\x18\x04 \x01(\v2\x16.energy.v1.BronzeBatchR\breadings\x12%\n" +
 	"\x05rules\x18\x05 \x01(\v2\x0f.energy.v1.RunsR\x05rules\x12\x16\n" +
 	"\x06detail\x18\x06 \x03(\tR\x06detail\x12\x18\n" +
-	"\apayload\x18\a \x03(\fR\apayload*N\n" +
+	"\apayload\x18\a \x03(\fR\apayload\x125\n" +
+	"\n" +
+	"resolution\x18\b \x01(\x0e2\x15.energy.v1.ResolutionR\n" +
+	"resolution\x121\n" +
+	"\tdecisions\x18\t \x03(\v2\x13.energy.v1.DecisionR\tdecisions*N\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10VERDICT_ACCEPTED\x10\x01\x12\x14\n" +
-	"\x10VERDICT_REJECTED\x10\x02B@Z>github.com/energy-platform/energy/proto/gen/energy/v1;energyv1b\x06proto3"
+	"\x10VERDICT_REJECTED\x10\x02*t\n" +
+	"\n" +
+	"Resolution\x12\x1a\n" +
+	"\x16RESOLUTION_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13RESOLUTION_ACCEPTED\x10\x01\x12\x17\n" +
+	"\x13RESOLUTION_RELEASED\x10\x02\x12\x18\n" +
+	"\x14RESOLUTION_DISCARDED\x10\x03B@Z>github.com/energy-platform/energy/proto/gen/energy/v1;energyv1b\x06proto3"
 
 var (
 	file_energy_v1_columns_proto_rawDescOnce sync.Once
@@ -872,43 +1055,48 @@ func file_energy_v1_columns_proto_rawDescGZIP() []byte {
 	return file_energy_v1_columns_proto_rawDescData
 }
 
-var file_energy_v1_columns_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_energy_v1_columns_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_energy_v1_columns_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_energy_v1_columns_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_energy_v1_columns_proto_goTypes = []any{
 	(Verdict)(0),            // 0: energy.v1.Verdict
-	(*SeriesKey)(nil),       // 1: energy.v1.SeriesKey
-	(*Runs)(nil),            // 2: energy.v1.Runs
-	(*Stamps)(nil),          // 3: energy.v1.Stamps
-	(*Exchanges)(nil),       // 4: energy.v1.Exchanges
-	(*Waiver)(nil),          // 5: energy.v1.Waiver
-	(*BronzeBatch)(nil),     // 6: energy.v1.BronzeBatch
-	(*SilverBatch)(nil),     // 7: energy.v1.SilverBatch
-	(*QuarantineBatch)(nil), // 8: energy.v1.QuarantineBatch
+	(Resolution)(0),         // 1: energy.v1.Resolution
+	(*SeriesKey)(nil),       // 2: energy.v1.SeriesKey
+	(*Runs)(nil),            // 3: energy.v1.Runs
+	(*Stamps)(nil),          // 4: energy.v1.Stamps
+	(*Exchanges)(nil),       // 5: energy.v1.Exchanges
+	(*Waiver)(nil),          // 6: energy.v1.Waiver
+	(*BronzeBatch)(nil),     // 7: energy.v1.BronzeBatch
+	(*SilverBatch)(nil),     // 8: energy.v1.SilverBatch
+	(*Decision)(nil),        // 9: energy.v1.Decision
+	(*QuarantineBatch)(nil), // 10: energy.v1.QuarantineBatch
 }
 var file_energy_v1_columns_proto_depIdxs = []int32{
-	1,  // 0: energy.v1.BronzeBatch.series:type_name -> energy.v1.SeriesKey
-	2,  // 1: energy.v1.BronzeBatch.quality:type_name -> energy.v1.Runs
-	2,  // 2: energy.v1.BronzeBatch.revision:type_name -> energy.v1.Runs
-	2,  // 3: energy.v1.BronzeBatch.length_ns:type_name -> energy.v1.Runs
-	3,  // 4: energy.v1.BronzeBatch.stamps:type_name -> energy.v1.Stamps
-	5,  // 5: energy.v1.BronzeBatch.waivers:type_name -> energy.v1.Waiver
-	4,  // 6: energy.v1.BronzeBatch.exchanges:type_name -> energy.v1.Exchanges
-	1,  // 7: energy.v1.SilverBatch.series:type_name -> energy.v1.SeriesKey
-	2,  // 8: energy.v1.SilverBatch.quality:type_name -> energy.v1.Runs
-	2,  // 9: energy.v1.SilverBatch.revision:type_name -> energy.v1.Runs
-	2,  // 10: energy.v1.SilverBatch.length_ns:type_name -> energy.v1.Runs
-	3,  // 11: energy.v1.SilverBatch.stamps:type_name -> energy.v1.Stamps
-	2,  // 12: energy.v1.SilverBatch.flags:type_name -> energy.v1.Runs
-	2,  // 13: energy.v1.SilverBatch.verdict:type_name -> energy.v1.Runs
-	2,  // 14: energy.v1.SilverBatch.waived:type_name -> energy.v1.Runs
-	4,  // 15: energy.v1.SilverBatch.exchanges:type_name -> energy.v1.Exchanges
-	6,  // 16: energy.v1.QuarantineBatch.readings:type_name -> energy.v1.BronzeBatch
-	2,  // 17: energy.v1.QuarantineBatch.rules:type_name -> energy.v1.Runs
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	2,  // 0: energy.v1.BronzeBatch.series:type_name -> energy.v1.SeriesKey
+	3,  // 1: energy.v1.BronzeBatch.quality:type_name -> energy.v1.Runs
+	3,  // 2: energy.v1.BronzeBatch.revision:type_name -> energy.v1.Runs
+	3,  // 3: energy.v1.BronzeBatch.length_ns:type_name -> energy.v1.Runs
+	4,  // 4: energy.v1.BronzeBatch.stamps:type_name -> energy.v1.Stamps
+	6,  // 5: energy.v1.BronzeBatch.waivers:type_name -> energy.v1.Waiver
+	5,  // 6: energy.v1.BronzeBatch.exchanges:type_name -> energy.v1.Exchanges
+	2,  // 7: energy.v1.SilverBatch.series:type_name -> energy.v1.SeriesKey
+	3,  // 8: energy.v1.SilverBatch.quality:type_name -> energy.v1.Runs
+	3,  // 9: energy.v1.SilverBatch.revision:type_name -> energy.v1.Runs
+	3,  // 10: energy.v1.SilverBatch.length_ns:type_name -> energy.v1.Runs
+	4,  // 11: energy.v1.SilverBatch.stamps:type_name -> energy.v1.Stamps
+	3,  // 12: energy.v1.SilverBatch.flags:type_name -> energy.v1.Runs
+	3,  // 13: energy.v1.SilverBatch.verdict:type_name -> energy.v1.Runs
+	3,  // 14: energy.v1.SilverBatch.waived:type_name -> energy.v1.Runs
+	5,  // 15: energy.v1.SilverBatch.exchanges:type_name -> energy.v1.Exchanges
+	3,  // 16: energy.v1.SilverBatch.released_at_ns:type_name -> energy.v1.Runs
+	7,  // 17: energy.v1.QuarantineBatch.readings:type_name -> energy.v1.BronzeBatch
+	3,  // 18: energy.v1.QuarantineBatch.rules:type_name -> energy.v1.Runs
+	1,  // 19: energy.v1.QuarantineBatch.resolution:type_name -> energy.v1.Resolution
+	9,  // 20: energy.v1.QuarantineBatch.decisions:type_name -> energy.v1.Decision
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_columns_proto_init() }
@@ -921,8 +1109,8 @@ func file_energy_v1_columns_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_energy_v1_columns_proto_rawDesc), len(file_energy_v1_columns_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   8,
+			NumEnums:      2,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

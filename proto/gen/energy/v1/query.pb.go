@@ -1816,8 +1816,13 @@ type ExplainedVersion struct {
 	Released bool    `protobuf:"varint,9,opt,name=released,proto3" json:"released,omitempty"`
 	Outcome  Outcome `protobuf:"varint,10,opt,name=outcome,proto3,enum=energy.v1.Outcome" json:"outcome,omitempty"`
 	// The outcome in words.
-	Reason        string  `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
-	Origin        *Origin `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
+	Reason string  `protobuf:"bytes,11,opt,name=reason,proto3" json:"reason,omitempty"`
+	Origin *Origin `protobuf:"bytes,12,opt,name=origin,proto3" json:"origin,omitempty"`
+	// If it was released: when, by whom and why. The latter two are absent where the
+	// quarantine does not tell.
+	ReleasedAt    *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=released_at,json=releasedAt,proto3" json:"released_at,omitempty"`
+	ReleasedBy    string                 `protobuf:"bytes,14,opt,name=released_by,json=releasedBy,proto3" json:"released_by,omitempty"`
+	ReleaseReason string                 `protobuf:"bytes,15,opt,name=release_reason,json=releaseReason,proto3" json:"release_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1934,6 +1939,27 @@ func (x *ExplainedVersion) GetOrigin() *Origin {
 		return x.Origin
 	}
 	return nil
+}
+
+func (x *ExplainedVersion) GetReleasedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReleasedAt
+	}
+	return nil
+}
+
+func (x *ExplainedVersion) GetReleasedBy() string {
+	if x != nil {
+		return x.ReleasedBy
+	}
+	return ""
+}
+
+func (x *ExplainedVersion) GetReleaseReason() string {
+	if x != nil {
+		return x.ReleaseReason
+	}
+	return ""
 }
 
 // Origin is where a version came from.
@@ -2088,6 +2114,9 @@ type StreamStatus struct {
 	MaxBytes      uint64                 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	FirstSequence uint64                 `protobuf:"varint,5,opt,name=first_sequence,json=firstSequence,proto3" json:"first_sequence,omitempty"`
 	LastSequence  uint64                 `protobuf:"varint,6,opt,name=last_sequence,json=lastSequence,proto3" json:"last_sequence,omitempty"`
+	// When the broker stored the first message that the stream holds: how far back a
+	// replay reaches. Absent when it holds none.
+	FirstTime     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=first_time,json=firstTime,proto3" json:"first_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2162,6 +2191,13 @@ func (x *StreamStatus) GetLastSequence() uint64 {
 		return x.LastSequence
 	}
 	return 0
+}
+
+func (x *StreamStatus) GetFirstTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstTime
+	}
+	return nil
 }
 
 // StageStatus sums the partitions of one stage. Its counts are kept with its
@@ -2551,7 +2587,7 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\bknown_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aknownAt\"\x83\x01\n" +
 	"\x18ExplainAggregateResponse\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
-	"\bversions\x18\x02 \x03(\v2\x1b.energy.v1.ExplainedVersionR\bversions\"\xb9\x03\n" +
+	"\bversions\x18\x02 \x03(\v2\x1b.energy.v1.ExplainedVersionR\bversions\"\xbe\x04\n" +
 	"\x10ExplainedVersion\x12\x14\n" +
 	"\x05value\x18\x01 \x01(\x01R\x05value\x12,\n" +
 	"\aquality\x18\x02 \x01(\x0e2\x12.energy.v1.QualityR\aquality\x12\x1a\n" +
@@ -2565,7 +2601,12 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\aoutcome\x18\n" +
 	" \x01(\x0e2\x12.energy.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06reason\x18\v \x01(\tR\x06reason\x12)\n" +
-	"\x06origin\x18\f \x01(\v2\x11.energy.v1.OriginR\x06originB\x11\n" +
+	"\x06origin\x18\f \x01(\v2\x11.energy.v1.OriginR\x06origin\x12;\n" +
+	"\vreleased_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"releasedAt\x12\x1f\n" +
+	"\vreleased_by\x18\x0e \x01(\tR\n" +
+	"releasedBy\x12%\n" +
+	"\x0erelease_reason\x18\x0f \x01(\tR\rreleaseReasonB\x11\n" +
 	"\x0f_exchange_start\"\xfb\x01\n" +
 	"\x06Origin\x126\n" +
 	"\breceived\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\breceived\x12\x16\n" +
@@ -2576,14 +2617,16 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\asubject\x18\x06 \x01(\tR\asubject\x12&\n" +
 	"\x04sent\x18\a \x01(\v2\x12.energy.v1.ReadingR\x04sent\x12\x19\n" +
 	"\btrace_id\x18\b \x01(\tR\atraceId\"\x1a\n" +
-	"\x18GetPipelineStatusRequest\"\xbd\x01\n" +
+	"\x18GetPipelineStatusRequest\"\xf8\x01\n" +
 	"\fStreamStatus\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bmessages\x18\x02 \x01(\x04R\bmessages\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x1b\n" +
 	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12%\n" +
 	"\x0efirst_sequence\x18\x05 \x01(\x04R\rfirstSequence\x12#\n" +
-	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\"\x81\x02\n" +
+	"\rlast_sequence\x18\x06 \x01(\x04R\flastSequence\x129\n" +
+	"\n" +
+	"first_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tfirstTime\"\x81\x02\n" +
 	"\vStageStatus\x12\x14\n" +
 	"\x05stage\x18\x01 \x01(\tR\x05stage\x12\x1e\n" +
 	"\n" +
@@ -2764,33 +2807,35 @@ var file_energy_v1_query_proto_depIdxs = []int32{
 	30, // 45: energy.v1.ExplainedVersion.length:type_name -> google.protobuf.Duration
 	5,  // 46: energy.v1.ExplainedVersion.outcome:type_name -> energy.v1.Outcome
 	23, // 47: energy.v1.ExplainedVersion.origin:type_name -> energy.v1.Origin
-	31, // 48: energy.v1.Origin.received:type_name -> google.protobuf.Timestamp
-	34, // 49: energy.v1.Origin.sent:type_name -> energy.v1.Reading
-	30, // 50: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
-	25, // 51: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
-	26, // 52: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
-	28, // 53: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
-	7,  // 54: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
-	10, // 55: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
-	16, // 56: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
-	18, // 57: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
-	20, // 58: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
-	24, // 59: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	35, // 60: energy.v1.QueryService.ListBatches:input_type -> energy.v1.ListBatchesRequest
-	36, // 61: energy.v1.QueryService.GetBatch:input_type -> energy.v1.GetBatchRequest
-	8,  // 62: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	14, // 63: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	17, // 64: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	19, // 65: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	21, // 66: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
-	27, // 67: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	37, // 68: energy.v1.QueryService.ListBatches:output_type -> energy.v1.ListBatchesResponse
-	38, // 69: energy.v1.QueryService.GetBatch:output_type -> energy.v1.GetBatchResponse
-	62, // [62:70] is the sub-list for method output_type
-	54, // [54:62] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	31, // 48: energy.v1.ExplainedVersion.released_at:type_name -> google.protobuf.Timestamp
+	31, // 49: energy.v1.Origin.received:type_name -> google.protobuf.Timestamp
+	34, // 50: energy.v1.Origin.sent:type_name -> energy.v1.Reading
+	31, // 51: energy.v1.StreamStatus.first_time:type_name -> google.protobuf.Timestamp
+	30, // 52: energy.v1.StageStatus.lag:type_name -> google.protobuf.Duration
+	25, // 53: energy.v1.GetPipelineStatusResponse.streams:type_name -> energy.v1.StreamStatus
+	26, // 54: energy.v1.GetPipelineStatusResponse.stages:type_name -> energy.v1.StageStatus
+	28, // 55: energy.v1.GetPipelineStatusResponse.quarantine:type_name -> energy.v1.QuarantineCount
+	7,  // 56: energy.v1.QueryService.ListSeries:input_type -> energy.v1.ListSeriesRequest
+	10, // 57: energy.v1.QueryService.QueryAggregates:input_type -> energy.v1.QueryAggregatesRequest
+	16, // 58: energy.v1.QueryService.GetLatest:input_type -> energy.v1.GetLatestRequest
+	18, // 59: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
+	20, // 60: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
+	24, // 61: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
+	35, // 62: energy.v1.QueryService.ListBatches:input_type -> energy.v1.ListBatchesRequest
+	36, // 63: energy.v1.QueryService.GetBatch:input_type -> energy.v1.GetBatchRequest
+	8,  // 64: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	14, // 65: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	17, // 66: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	19, // 67: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	21, // 68: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
+	27, // 69: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	37, // 70: energy.v1.QueryService.ListBatches:output_type -> energy.v1.ListBatchesResponse
+	38, // 71: energy.v1.QueryService.GetBatch:output_type -> energy.v1.GetBatchResponse
+	64, // [64:72] is the sub-list for method output_type
+	56, // [56:64] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_energy_v1_query_proto_init() }

@@ -1,0 +1,99 @@
+package broker
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// DefaultServerSync is how often a nats-server syncs its files when its configuration
+// does not say.
+const DefaultServerSync = 2 * time.Minute
+
+// Durability is what a broker's settings give to an acknowledged message. JetStream
+// acknowledges when the message is written, which the crash of a process does not undo;
+// what a machine that dies loses is what was not synced to its disk.
+type Durability struct {
+	Replicas int
+	// Known is false when nobody could be asked: a client is not told how a server
+	// syncs, only its monitoring address is.
+	Known        bool
+	SyncAlways   bool          // before each acknowledgement
+	SyncInterval time.Duration // between syncs otherwise
+}
+
+// LossBound says in a sentence what is lost when.
+func (d Durability) LossBound() string {
+	within := d.SyncInterval
+	if !d.Known {
+		within = DefaultServerSync
+	}
+	switch {
+	case d.Known && d.SyncAlways && d.Replicas >= 3:
+		return fmt.Sprintf("nothing that was acknowledged is lost unless the disks of %d of %d servers are",
+			d.Replicas/2+1, d.Replicas)
+	case d.Known && d.SyncAlways:
+		return "nothing that was acknowledged is lost unless the broker's disk is"
+	case d.Replicas >= 3:
+		return d.caveat(fmt.Sprintf("acknowledged readings of the last %s may be lost when %d of %d broker machines "+
+			"lose their power within that time; else nothing", within, d.Replicas/2+1, d.Replicas))
+	default:
+		return d.caveat(fmt.Sprintf("acknowledged readings of the last %s may be lost when the broker's machine loses "+
+			"its power; nothing is when its process dies", within))
+	}
+}
+
+func (d Durability) caveat(bound string) string {
+	if d.Known {
+		return bound
+	}
+	return bound + ". This takes the broker's default for granted: ENERGY_NATS_MONITOR says where it can be asked"
+}
+
+// maxVarz bounds what is read of a monitoring page.
+const maxVarz = 4 << 20
+
+// AskDurability asks a nats-server's monitoring address, such as http://127.0.0.1:8222,
+// how it syncs. An address with a path is asked as it is.
+func AskDurability(ctx context.Context, monitor string, replicas int) (Durability, error) {
+	d := Durability{Replicas: replicas}
+	u, err := url.Parse(monitor)
+	if err != nil || u.Host == "" {
+		return d, fmt.Errorf("ask the broker how it syncs: %q is no address like http://127.0.0.1:8222", monitor)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/varz"
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return d, fmt.Errorf("ask the broker how it syncs: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return d, fmt.Errorf("ask the broker how it syncs: %w", err)
+	}
+	defer res.Body.Close()
+	var page struct {
+		JetStream struct {
+			Config *struct {
+				SyncInterval time.Duration `json:"sync_interval"`
+				SyncAlways   bool          `json:"sync_always"`
+			} `json:"config"`
+		} `json:"jetstream"`
+	}
+	err = json.NewDecoder(http.MaxBytesReader(nil, res.Body, maxVarz)).Decode(&page)
+	if err != nil || res.StatusCode != http.StatusOK || page.JetStream.Config == nil {
+		return d, fmt.Errorf("ask the broker how it syncs: %s answers %s, which is no page of a server with JetStream (%w)",
+			u.Redacted(), res.Status, err)
+	}
+	d.Known, d.SyncAlways, d.SyncInterval = true, page.JetStream.Config.SyncAlways, page.JetStream.Config.SyncInterval
+	if d.SyncInterval <= 0 {
+		d.SyncInterval = DefaultServerSync
+	}
+	return d, nil
+}

@@ -1,0 +1,227 @@
+package e2e_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/localnats/natstest"
+	"github.com/energy-platform/energy/services/internal/app"
+	"github.com/energy-platform/energy/services/internal/settings"
+)
+
+// assembly is parts of a platform in this process, started one by one.
+type assembly struct {
+	*app.Platform
+	settings settings.All
+	url      string
+	database string
+	js       jetstream.JetStream
+	monitor  *health.Monitor
+}
+
+// assemble connects to servers of its own, which keep what was read for that long.
+func assemble(t *testing.T, horizon time.Duration) *assembly {
+	t.Helper()
+	nats := natstest.Server(t)
+	provision(t, nats, 4)
+	a := &assembly{url: nats.URL(), database: database(t), monitor: health.New("parts")}
+	var err error
+	a.settings, err = config.Load[settings.All](map[string]string{
+		"ENERGY_NATS_URL": a.url, "DATABASE_URL": a.database, "ENERGY_REPLAY_HORIZON": horizon.String(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.js, err = broker.JetStream(natstest.Connect(t, nats)); err != nil {
+		t.Fatal(err)
+	}
+	a.Platform, err = app.Open(t.Context(), app.Needs{
+		Common: a.settings.Common, Broker: a.settings.Broker, Postgres: &a.settings.Postgres, Name: "parts",
+	}, a.monitor, slog.New(slog.NewTextHandler(testLog{t}, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(a.Platform.Close)
+	return a
+}
+
+// run runs parts until the test ends.
+func (a *assembly) run(t *testing.T, parts ...lifecycle.Run) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- lifecycle.All(ctx, parts...) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// stream returns a stream once it is as wanted.
+func (a *assembly) stream(t *testing.T, name string, wanted func(broker.StreamStatus) bool) broker.StreamStatus {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		s, err := broker.Stream(t.Context(), a.js, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if wanted(s) {
+			return s
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is %+v; health is %+v", name, s, a.monitor.Status(t.Context()))
+		}
+	}
+}
+
+func swept(s broker.StreamStatus) bool { return s.LastSequence > 0 && s.Messages == 1 }
+
+// TestSilverUnreadBeyondTheHorizonLosesNothing leaves SILVER unread for much longer than
+// what was read is kept: READINGS and BRONZE are removed meanwhile, SILVER is not, and
+// gold, when it comes, has everything (invariant 19).
+func TestSilverUnreadBeyondTheHorizonLosesNothing(t *testing.T) {
+	t.Parallel()
+	const horizon = time.Second
+	a := assemble(t, horizon)
+	files := parts(t, 2500, 2)
+	p := &platform{natsURL: a.url, databaseURL: a.database}
+	if err := p.publish(t.Context(), files, 100); err != nil {
+		t.Fatal(err)
+	}
+	a.run(t, a.Ingest(a.settings.Stage, 0), a.Cleaner(a.settings.Stage), a.Janitor(a.settings.History))
+	a.stream(t, broker.StreamReadings, swept)
+	a.stream(t, broker.StreamBronze, swept)
+	silver := a.stream(t, broker.StreamSilver, func(s broker.StreamStatus) bool {
+		return s.Messages > 0 && time.Since(s.FirstTime) > 4*horizon
+	})
+	if silver.FirstSequence != 1 || silver.Messages != silver.LastSequence {
+		t.Errorf("of SILVER, which nobody has read, something is gone: %+v", silver)
+	}
+
+	a.run(t, a.Aggregator(a.settings.Stage, a.settings.Gold))
+	a.stream(t, broker.StreamSilver, swept)
+	whole := embedded(t)
+	if err := whole.publish(t.Context(), files, 500); err != nil {
+		t.Fatal(err)
+	}
+	whole.await(t, "gold to catch up", caughtUp)
+	sameRows(t, "values", whole.rows(t, "gold.values"), p.rows(t, "gold.values"))
+}
+
+// TestAFullReadingsRefusesUntilThereIsRoom fills READINGS while nobody reads it: a
+// JetStream publisher is told, a plain NATS publisher is not, and neither is stored. When
+// readers and the janitor have made room it takes in again, and gold has exactly what was
+// acknowledged. What MQTT publishers see is held by TestAPubackDoesNotMeanStored.
+func TestAFullReadingsRefusesUntilThereIsRoom(t *testing.T) {
+	t.Parallel()
+	a := assemble(t, time.Second)
+	topology, err := broker.Open(t.Context(), a.js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topology.Limits.Readings = 20_000
+	if err := broker.Provision(t.Context(), a.js, topology); err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := broker.NewPublisher(a.js, broker.PublisherConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, sent := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC), 0
+	next := func() *nats.Msg {
+		sent++
+		return &nats.Msg{Subject: "readings.full", Data: fmt.Appendf(nil,
+			`{"entity_id":"full","metric":"voltage","unit":"V","value":230,"time":%q}`,
+			at.Add(time.Duration(sent)*time.Second).Format(time.RFC3339))}
+	}
+	acked := 0
+	for err == nil {
+		if _, err = publisher.PublishAll(t.Context(), []*nats.Msg{next()}); err == nil {
+			acked++
+		}
+	}
+	if !errors.Is(err, broker.ErrStreamFull) || !broker.IsRefusal(err) || acked == 0 {
+		t.Fatalf("after %d messages: %v", acked, err)
+	}
+	before := a.stream(t, broker.StreamReadings, func(broker.StreamStatus) bool { return true })
+	if err := a.Conn().PublishMsg(next()); err != nil {
+		t.Errorf("a plain publisher is told: %v", err)
+	}
+	if err := a.Conn().FlushTimeout(patience); err != nil {
+		t.Error(err)
+	}
+	after := a.stream(t, broker.StreamReadings, func(broker.StreamStatus) bool { return true })
+	if after.LastSequence != before.LastSequence {
+		t.Errorf("a full stream has taken in %d messages", after.LastSequence-before.LastSequence)
+	}
+
+	a.run(t, a.Janitor(a.settings.History))
+	awaitHealth(t, a, "stream READINGS", health.Degraded)
+	a.run(t, a.Ingest(a.settings.Stage, 0), a.Cleaner(a.settings.Stage), a.Aggregator(a.settings.Stage, a.settings.Gold))
+	m := next()
+	err = new(broker.Backoff).Retry(t.Context(), broker.IsRetryable, func(error) {}, func() error {
+		_, err := publisher.PublishAll(t.Context(), []*nats.Msg{m})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	acked++
+	awaitHealth(t, a, "stream READINGS", "")
+	p := &platform{natsURL: a.url, databaseURL: a.database}
+	awaitRows(t, p, acked)
+}
+
+// awaitHealth waits until a component is in a state; "" means that it is not listed.
+func awaitHealth(t *testing.T, a *assembly, component string, wanted health.State) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		status := a.monitor.Status(t.Context())
+		var is health.State
+		for _, c := range status.Components {
+			if c.Name == component {
+				is = c.State
+			}
+		}
+		if is == wanted {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not %q: %+v", component, wanted, status)
+		}
+	}
+}
+
+// awaitRows waits until gold has that many readings.
+func awaitRows(t *testing.T, p *platform, wanted int) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); ; <-tick.C {
+		has := 0
+		p.sql(t, "SELECT coalesce(sum(count), 0)::int FROM gold.base", nil, func(scan func(...any)) { scan(&has) })
+		if has == wanted {
+			return
+		}
+		if has > wanted || time.Now().After(deadline) {
+			t.Fatalf("gold has %d readings of %d", has, wanted)
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+)
+
+// server is a nats-server process on an address of its own.
+type server struct {
+	process
+	dir     string
+	address string
+	store   string // folder of the streams
+}
+
+// newServer prepares a nats-server with its streams in dir/store.
+func newServer(c *Config, dir, address string) (*server, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	s := &server{dir: dir, address: address, store: filepath.Join(dir, "store")}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	sync := ""
+	if c.SyncAlways {
+		sync = "sync_interval: always"
+	}
+	// What is lost when a process dies does not depend on the interval: the default is
+	// the longest, and so the hardest.
+	config := fmt.Sprintf(
+		"server_name: chaos\nhost: %s\nport: %s\nmax_payload: 8388608\njetstream { store_dir: %q\n%s }\n",
+		host, port, s.store, sync)
+	path := filepath.Join(dir, "nats.conf")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	s.process = process{
+		name: "nats-server", path: filepath.Join(c.Binaries, "nats-server"), args: []string{"--config", path},
+		log: filepath.Join(dir, "nats-server.log"),
+	}
+	return s, nil
+}
+
+// url is where the server is reached without a line between.
+func (s *server) url() string { return "nats://" + s.address }
+
+// open starts the server and returns when its streams answer.
+func (s *server) open(ctx context.Context) error {
+	if err := s.start(); err != nil {
+		return err
+	}
+	return s.answering(ctx)
+}
+
+// answering waits until JetStream answers.
+func (s *server) answering(ctx context.Context) error {
+	conn, js, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	return until(ctx, func() error {
+		if err := s.ended(); err != nil {
+			return done{err}
+		}
+		_, err := js.AccountInfo(ctx)
+		return err
+	})
+}
+
+// connect connects past all lines.
+func (s *server) connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, error) {
+	conn, err := broker.Connect(ctx, broker.ConnectConfig{URL: s.url(), Name: "chaos"})
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err := broker.JetStream(conn)
+	return conn, js, err
+}
+
+// kill ends the server without any warning; stop asks it to.
+func (s *server) kill(ctx context.Context) error { return s.end(ctx, syscall.SIGKILL) }
+
+// copyTo copies the streams of a server that does not run to a folder.
+func (s *server) copyTo(dir string) error { return replace(dir, s.store) }
+
+// restore puts the streams of a server that does not run back to a copy.
+func (s *server) restore(dir string) error { return replace(s.store, dir) }
+
+func replace(to, from string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	return os.CopyFS(to, os.DirFS(from))
+}
+
+// done is an error that ends a wait.
+type done struct{ error }
+
+func (d done) Unwrap() error { return d.error }
+
+// pollPause is between two looks at what is waited for.
+const pollPause = 20 * time.Millisecond
+
+// until asks until there is no error, and returns the last one when ctx ends first.
+func until(ctx context.Context, ask func() error) error {
+	for {
+		err := ask()
+		if end, ok := err.(done); ok { //nolint:errorlint // it is given as it is
+			return end.error
+		}
+		if err == nil {
+			return nil
+		}
+		if pause(ctx, pollPause) != nil {
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}

@@ -1,0 +1,232 @@
+// Package janitor removes from the streams what every reader has read and nobody
+// replays any more, so that they never become full of history.
+//
+// It promises: what some reader has not read is never removed, however old it is and
+// however full the stream (invariant 19). What all have read is kept for the horizon;
+// where a stream comes near its limit, for less. It is the only one that removes
+// anything, and so the only one that needs the permission to purge.
+//
+// It runs under a lease. Two at a time do no harm: a position that is read too early
+// only keeps more.
+package janitor
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/rejudge"
+	"github.com/energy-platform/energy/services/internal/stage"
+)
+
+// Name of the role in leases and health.
+const Name = "janitor"
+
+// From Shrink on less history is kept than the horizon asks for, down to Ease. Both are
+// below Alarm, which so tells of what is unread.
+const (
+	Alarm  = 0.80
+	Shrink = 0.75
+	Ease   = 0.70
+)
+
+// Deps is what the janitor works on.
+type Deps struct {
+	JetStream jetstream.JetStream
+	Positions *broker.Positions
+	Epochs    *broker.Epochs
+	Store     *goldstore.Store
+	Topology  broker.Topology
+	// Horizon is how long what was read is kept.
+	Horizon time.Duration
+	// Every is between two rounds.
+	Every  time.Duration
+	Logger *slog.Logger
+	// Report tells how a component is, nil for well; Note says something of one that is
+	// well; Forget drops one.
+	Report func(component string, trouble error)
+	Note   func(component, detail string)
+	Forget func(component string)
+}
+
+// Run sweeps all streams, again and again, until ctx ends.
+func Run(ctx context.Context, d Deps) error {
+	j := &janitor{Deps: d, alarmed: make(map[string]bool)}
+	defer j.leave()
+	round := time.NewTicker(d.Every)
+	defer round.Stop()
+	for {
+		if err := j.round(ctx); err != nil && ctx.Err() == nil {
+			d.Report(Name, fmt.Errorf("streams keep their history, since it cannot be told what was read: %w", err))
+			d.Logger.WarnContext(ctx, "streams are not swept", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-round.C:
+		}
+	}
+}
+
+type janitor struct {
+	Deps
+	alarmed map[string]bool // streams that are reported
+}
+
+// round sweeps each stream once.
+func (j *janitor) round(ctx context.Context) error {
+	marks, err := j.marks(ctx)
+	if err != nil {
+		return err
+	}
+	var said []string
+	for _, stream := range j.streams() {
+		s, err := broker.Sweep(ctx, j.JetStream, stream, marks[stream], broker.Keep{
+			Age: j.Horizon, Shrink: Shrink, Ease: Ease,
+		})
+		if err != nil {
+			return err
+		}
+		if s.Removed > 0 {
+			j.Logger.InfoContext(ctx, "stream swept", "stream", stream, "messages", s.Removed,
+				"first", s.FirstSequence, "full", s.Fill(), "shrunk", s.Shrunk)
+		}
+		j.alarm(&s)
+		said = append(said, describe(&s))
+	}
+	j.Note(Name, fmt.Sprintf("what was read is kept for %s: %s", j.Horizon, strings.Join(said, "; ")))
+	return nil
+}
+
+// streams are those that are swept. GOLD is limited by age.
+func (j *janitor) streams() (names []string) {
+	for n := range j.Topology.IngressShards {
+		names = append(names, broker.IngressStream(n))
+	}
+	return append(names, broker.StreamBronze, broker.StreamSilver, broker.StreamQuarantine)
+}
+
+// describe says how full a stream is and how far back it reaches.
+func describe(s *broker.Swept) string {
+	text := s.Name + " is empty"
+	if s.Messages > 0 {
+		text = fmt.Sprintf("%s %.0f %% full, back to %s", s.Name, 100*s.Fill(), s.FirstTime.UTC().Format(time.RFC3339))
+	}
+	if s.Shrunk {
+		text += " only, for want of room"
+	}
+	return text
+}
+
+// alarm reports a stream that is nearly full, and takes that back.
+func (j *janitor) alarm(s *broker.Swept) {
+	component := "stream " + s.Name
+	if s.Fill() < Alarm {
+		j.Forget(component)
+		delete(j.alarmed, s.Name)
+		return
+	}
+	j.alarmed[s.Name] = true
+	held := "a single message takes all of it"
+	if s.Holder != "" {
+		held = fmt.Sprintf("%s has not read %d messages from %d on", s.Holder, s.LastSequence-s.Unread+1, s.Unread)
+	}
+	j.Report(component, fmt.Errorf("%s is %.0f %% full of %d bytes; when it is full, who publishes to it is refused: %s: "+
+		"see docs/runbooks/stream-full.md", s.Name, 100*s.Fill(), s.MaxBytes, held))
+}
+
+// leave takes back what was reported: the next janitor says how it is.
+func (j *janitor) leave() {
+	for stream := range j.alarmed {
+		j.Forget("stream " + stream)
+	}
+	j.Forget(Name)
+}
+
+// marks returns the readers of each stream and how far they are.
+func (j *janitor) marks(ctx context.Context) (map[string][]broker.ReadMark, error) {
+	kept, err := j.Positions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	created := make(map[string]time.Time)
+	for _, name := range j.streams() {
+		s, err := broker.Stream(ctx, j.JetStream, name)
+		if err != nil {
+			return nil, err
+		}
+		created[name] = s.Created
+	}
+	r := readers{
+		kept: kept, created: created, partitions: j.Topology.Partitions, marks: make(map[string][]broker.ReadMark),
+	}
+	r.stages(j.Topology.IngressShards)
+	if err := j.rejudged(ctx, &r); err != nil {
+		return nil, err
+	}
+	r.others()
+	return r.marks, j.stored(ctx, &r)
+}
+
+// stored adds the readers whose positions are in Postgres.
+func (j *janitor) stored(ctx context.Context, r *readers) error {
+	var positions []goldstore.Position
+	err := j.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
+		positions, err = tx.Positions(ctx)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	at := make(map[string]goldstore.Position)
+	for _, p := range positions {
+		at[key(p.Stage, int(p.Partition))] = p
+	}
+	add := func(reader, stream, subject string) {
+		m := broker.ReadMark{Reader: reader, Subject: subject}
+		if p := at[reader]; p.ReadsFrom(stream, r.created[stream]) {
+			m.Sequence, m.Received = p.Sequence, p.Received
+		}
+		r.marks[stream] = append(r.marks[stream], m)
+	}
+	for p := range r.partitions {
+		add(key("gold", p), broker.StreamSilver, broker.SilverSubject(p))
+	}
+	add(key("quarantine", 0), broker.StreamQuarantine, "")
+	return nil
+}
+
+// rejudged adds what reads BRONZE again for an epoch that is not applied yet.
+func (j *janitor) rejudged(ctx context.Context, r *readers) error {
+	applied, err := j.Epochs.Applied(ctx)
+	if err != nil {
+		return err
+	}
+	epochs, err := j.Epochs.After(ctx, applied)
+	if err != nil {
+		return err
+	}
+	for i := range epochs {
+		epoch := epochs[i].Number
+		marks, _, err := j.Epochs.Marks(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		if !marks.Created.Equal(r.created[broker.StreamBronze]) {
+			continue // there are none, or of a stream that is no more
+		}
+		if len(marks.Sequences) == 0 { // they are being looked for
+			r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: marks.After})
+		}
+		for p, until := range marks.Sequences {
+			r.read(rejudge.Key(epoch, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		}
+	}
+	return nil
+}
