@@ -22,8 +22,17 @@ var ErrMarksMoved = errors.New("the marks of the catalogue epoch were stored by 
 type Marks struct {
 	Created time.Time `json:"created"` // when the stream was made
 	After   uint64    `json:"after"`   // no marker stands up to here
+	// Since is the epoch that was applied when this one began to be: what a later one
+	// than that changed is judged again.
+	Since uint64 `json:"since,omitempty"`
+	// From is when the broker stored the first message that BRONZE held then; zero:
+	// it held all. What stood before it cannot be judged again.
+	From time.Time `json:"from,omitzero"`
 	// Sequences are those of the first markers, by partition; empty: not known yet.
 	Sequences []uint64 `json:"sequences,omitempty"`
+	// Behind is when the broker stored the last of them. What is received from then
+	// on stands behind the markers.
+	Behind time.Time `json:"behind,omitzero"`
 }
 
 // In reports whether m is about a stream as it is: it was not made anew, and has not
@@ -57,7 +66,7 @@ func (e *Epochs) Marks(ctx context.Context, number uint64) (m Marks, revision ui
 // SetMarks replaces the marks of that revision, 0 meaning that there are none. A
 // lost race is [ErrMarksMoved].
 func (e *Epochs) SetMarks(ctx context.Context, number uint64, m Marks, revision uint64) error {
-	m.Created = m.Created.UTC()
+	m.Created, m.From, m.Behind = m.Created.UTC(), m.From.UTC(), m.Behind.UTC()
 	value, err := json.Marshal(m)
 	if err == nil {
 		if revision == 0 {

@@ -26,6 +26,12 @@ type Flush struct {
 	Feed Feed
 	// Headers go with the message, such as a trace context.
 	Headers map[string]string
+	// Batch is how far a batch run is, moved along; nil for others.
+	Batch *BatchMove
+	// Replaced, if not nil, tells the stored versions that make way for the groups':
+	// the flush rebuilds rows instead of merging into them. It then has its partition
+	// for itself.
+	Replaced func(*gold.Version) bool
 }
 
 // Result is what a flush did.
@@ -35,6 +41,9 @@ type Result struct {
 	Unchanged int // rows
 	// Duplicates is the number of versions that were stored before.
 	Duplicates int
+	// Added is the number of versions that rows have got, Removed of those that they
+	// have lost.
+	Added, Removed int
 	// Loaded is the number of rows that had to be read from the database.
 	Loaded int
 	// Retries is the number of times that the transaction was run again.

@@ -18,6 +18,8 @@ type item struct {
 	before *row // what the row is believed to be; nil when there is none
 	after  *row // what it is to become; nil when it stays
 	added  int  // versions of the group that before lacks
+	// removed is how many of before's after lacks; none unless rows are rebuilt.
+	removed int
 }
 
 // String names the row for error messages.
@@ -35,12 +37,12 @@ func (it *item) stored() *row {
 
 // merge computes after from before and the group. The versions decide alone:
 // statistics are folded anew from all of them.
-func (it *item) merge(c *catalog.Catalog) error {
+func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) bool) error {
 	var (
 		versions []gold.Version
 		revision int64
 	)
-	it.after = nil
+	it.after, it.removed = nil, 0
 	switch b := it.before; {
 	case b == nil && len(it.group.Versions) == 0:
 		return nil // nothing to compute anew
@@ -48,11 +50,16 @@ func (it *item) merge(c *catalog.Catalog) error {
 		versions = slices.Clone(it.group.Versions) // the cache outlives the caller's
 		it.added = len(versions)
 	default:
-		versions, revision = gold.Merge(b.versions, it.group.Versions), b.revision
+		revision = b.revision
+		if replaced != nil {
+			versions = it.replace(replaced)
+		} else {
+			versions = gold.Merge(b.versions, it.group.Versions)
+			it.added = len(versions) - len(b.versions)
+		}
 		if len(b.versions) == 0 {
 			versions = slices.Clone(versions)
 		}
-		it.added = len(versions) - len(b.versions)
 		same := gold.Equal(versions, b.versions)
 		if same && b.epoch >= c.Metric(it.group.Series).Folded && b.stands() {
 			return nil
@@ -115,7 +122,7 @@ func (t *transaction) write(ctx context.Context, tx pgx.Tx, result *Result) erro
 		result.Loaded += len(unread)
 		staged := todo[:0]
 		for _, it := range todo {
-			if err := it.merge(t.writer.catalog); err != nil {
+			if err := it.merge(t.writer.catalog, t.flush.Replaced); err != nil {
 				return err
 			}
 			if it.after != nil {
@@ -144,6 +151,8 @@ func (t *transaction) report(result *Result) {
 	for i := range t.items {
 		it := &t.items[i]
 		result.Duplicates += len(it.group.Versions) - it.added
+		result.Added += it.added
+		result.Removed += it.removed
 		if it.after == nil {
 			result.Unchanged++
 			continue

@@ -119,6 +119,17 @@ func (s *Store) ProjectQuarantine(
 	}
 	var b pgx.Batch
 	move.queue(&b)
+	queueQuarantine(&b, rows, decisions)
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
+	if err != nil {
+		return fmt.Errorf("project %d quarantined readings and %d decisions: %w",
+			len(rows), len(decisions), missingTable(err))
+	}
+	return nil
+}
+
+// queueQuarantine adds what stores rows and decisions to a batch.
+func queueQuarantine(b *pgx.Batch, rows []QuarantineRow, decisions []QuarantineDecision) {
 	if len(rows) > 0 {
 		b.Queue(insertQuarantine, quarantineColumns(rows)...)
 	}
@@ -130,12 +141,6 @@ func (s *Store) ProjectQuarantine(
 	if len(stamps) > 0 {
 		b.Queue(settleQuarantine, stampColumns(stamps)...)
 	}
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error { return tx.SendBatch(ctx, &b).Close() })
-	if err != nil {
-		return fmt.Errorf("project %d quarantined readings and %d decisions: %w",
-			len(rows), len(decisions), missingTable(err))
-	}
-	return nil
 }
 
 // stampColumns returns stamps as columns: receive times, streams, sequences and

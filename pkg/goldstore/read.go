@@ -25,6 +25,16 @@ func (s *Store) Read(ctx context.Context, fn func(*ReadTx) error) error {
 	return pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error { return missingTable(fn(&ReadTx{tx})) })
 }
 
+const holdSnapshot = `SET LOCAL idle_in_transaction_session_timeout = 0`
+
+// Hold keeps the server from ending the snapshot while nothing is asked of it.
+func (tx *ReadTx) Hold(ctx context.Context) error {
+	if _, err := tx.tx.Exec(ctx, holdSnapshot); err != nil {
+		return fmt.Errorf("hold the snapshot: %w", err)
+	}
+	return nil
+}
+
 // Selector picks series. An empty list does not restrict.
 type Selector struct {
 	Entities []string

@@ -208,6 +208,9 @@ func (t *transaction) try(ctx context.Context) (result Result, err error) {
 		return result, err
 	}
 	t.report(&result)
+	if err := t.moveBatch(ctx, tx, &result); err != nil {
+		return result, err
+	}
 	if err := t.feed(ctx, tx, outboxID, &result); err != nil {
 		return result, err
 	}
@@ -236,7 +239,12 @@ func (t *transaction) begin(ctx context.Context, conn *pgx.Conn) (tx pgx.Tx, out
 	if t.flush.Move != nil {
 		t.flush.Move.queue(&b)
 	}
-	b.Queue(lockPartition, int32(lockClass), int32(w.partition))
+	if t.flush.Replaced == nil {
+		b.Queue(lockPartition, int32(lockClass), int32(w.partition))
+	} else { // see the package's comment
+		b.Queue(lockRoll, int32(lockClass), int32(w.partition))
+		b.Queue(raiseGeneration, int32(w.partition))
+	}
 	// Read under the lock: nobody raises them until the commit.
 	var (
 		generation, rolls, epoch int64

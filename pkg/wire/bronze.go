@@ -151,6 +151,9 @@ func (b *Bronze) Again() bool { return b.batch.GetAgain() }
 // judged at the earliest, 0 when it says nothing of that.
 func (b *Bronze) Epoch() uint64 { return b.batch.GetEpoch() }
 
+// Waives reports whether a row passes rules by a release.
+func (b *Bronze) Waives() bool { return len(b.waived) > 0 }
+
 // Len returns the number of rows.
 func (b *Bronze) Len() int { return len(b.batch.GetSeriesIndex()) }
 

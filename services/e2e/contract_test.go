@@ -36,6 +36,8 @@ func TestContractRefusesBadFields(t *testing.T) {
 	p := embedded(t)
 	p.refused(t, reading.Stamp{Received: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC).UnixNano(), Sequence: 1}, "contract")
 	p.await(t, "the entry to be there", func(s *energyv1.GetPipelineStatusResponse) bool { return len(s.GetQuarantine()) > 0 })
+	execSQL(t, p.databaseURL, `INSERT INTO gold.batches (id, kind, selection, code_version, epoch)
+		VALUES ('contract', 'merge', '{"layer": "readings"}', 'test', 1)`)
 	c := &contract{platform: p, conn: connect(t, p.grpc), routes: routes(t, p), used: make(map[protoreflect.FullName]bool)}
 	calls := slices.Concat(
 		methods(energyv1.File_energy_v1_query_proto.Services().ByName("QueryService")),

@@ -240,10 +240,12 @@ func (a *worker) quarantine(ctx context.Context) error {
 
 // feed encodes what a flush changed.
 func (a *worker) feed(id int64, changes []gold.Change) (subject string, payload []byte, err error) {
-	return feedMessage(a.partition, id, changes)
+	return FeedMessage(a.partition, id, changes)
 }
 
-func feedMessage(partition int, id int64, changes []gold.Change) (subject string, payload []byte, err error) {
+// FeedMessage returns the message for the GOLD feed about changes of a partition; id
+// is its outbox entry's.
+func FeedMessage(partition int, id int64, changes []gold.Change) (subject string, payload []byte, err error) {
 	payload, err = wire.Changes(id, changes)
 	return broker.GoldSubject(partition), payload, err
 }

@@ -77,14 +77,19 @@ func (a *worker) isolate(ctx context.Context, f goldstore.Flush, groups []gold.G
 func (a *worker) refuse(g *gold.Group, cause error) uint64 {
 	for i := range g.Versions {
 		v := &g.Versions[i]
-		a.refused.Add(reading.Limit, v.Epoch, wire.Refusal{
-			Reading: reading.Reading{
-				EntityID: g.Series.EntityID, Metric: g.Series.Metric, Unit: g.Series.Unit, Time: v.Time,
-				Value: v.Value, Revision: v.Revision, Length: v.Length, Quality: v.Quality,
-				Exchange: v.Exchange, ExchangeStart: v.ExchangeStart,
-			},
-			Stamp: v.Stamp, Rules: v.Flags.With(reading.Limit), Detail: cause.Error(),
-		})
+		a.refused.Add(reading.Limit, v.Epoch, Refusal(g, v, cause))
 	}
 	return uint64(len(g.Versions))
+}
+
+// Refusal is that of a version of a row that cannot be stored.
+func Refusal(g *gold.Group, v *gold.Version, cause error) wire.Refusal {
+	return wire.Refusal{
+		Reading: reading.Reading{
+			EntityID: g.Series.EntityID, Metric: g.Series.Metric, Unit: g.Series.Unit, Time: v.Time,
+			Value: v.Value, Revision: v.Revision, Length: v.Length, Quality: v.Quality,
+			Exchange: v.Exchange, ExchangeStart: v.ExchangeStart,
+		},
+		Stamp: v.Stamp, Rules: v.Flags.With(reading.Limit), Detail: cause.Error(),
+	}
 }

@@ -108,17 +108,24 @@ func (a *projected) add(m *broker.Message) {
 		a.rows = append(a.rows, foreignRow(m, err))
 		return
 	}
-	for r := range batch.Refusals() {
-		a.rows = append(a.rows, goldstore.QuarantineRow{
-			Stamp: r.Stamp, Stage: batch.Stage, Rule: batch.Rule, Epoch: batch.Epoch,
-			Rules: r.Rules, Reading: r.Reading, Detail: r.Detail, Payload: r.Payload,
-		})
-	}
+	a.rows = append(a.rows, QuarantineRows(batch)...)
 	for stamp, decision := range batch.Resolved() {
 		a.decisions = append(a.decisions, goldstore.QuarantineDecision{
 			Stamp: stamp, Stage: batch.Stage, Resolution: batch.Resolution, Epoch: batch.Epoch, Decision: decision,
 		})
 	}
+}
+
+// QuarantineRows returns the entries of the quarantine that a batch has.
+func QuarantineRows(batch *wire.Quarantine) []goldstore.QuarantineRow {
+	rows := make([]goldstore.QuarantineRow, 0, batch.Len())
+	for r := range batch.Refusals() {
+		rows = append(rows, goldstore.QuarantineRow{
+			Stamp: r.Stamp, Stage: batch.Stage, Rule: batch.Rule, Epoch: batch.Epoch,
+			Rules: r.Rules, Reading: r.Reading, Detail: r.Detail, Payload: r.Payload,
+		})
+	}
+	return rows
 }
 
 // foreignRow keeps a whole message that is no batch of entries that can be kept.

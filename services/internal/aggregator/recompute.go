@@ -164,7 +164,7 @@ func (r *recompute) flush(ctx context.Context) error {
 	_, err := r.writer.Flush(ctx, goldstore.Flush{
 		Groups: r.behind, Cause: gold.CauseCatalog,
 		Feed: func(id int64, changes []gold.Change) (string, []byte, error) {
-			return feedMessage(r.partition, id, changes)
+			return FeedMessage(r.partition, id, changes)
 		},
 	})
 	r.behind = r.behind[:0]

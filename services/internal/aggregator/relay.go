@@ -40,7 +40,7 @@ func (r *relay) wake() {
 func (r *relay) run(ctx context.Context) error {
 	retryable := func(err error) bool { return broker.IsRetryable(err) || goldstore.IsRetryable(err) }
 	for {
-		err := r.retry(ctx, r.name, retryable, func() error { return r.drain(ctx) })
+		err := r.retry(ctx, r.name, retryable, func() error { return Drain(ctx, r.Store, r.Publisher, r.partition) })
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("feed of partition %d: %w", r.partition, err))
 		}
@@ -52,10 +52,12 @@ func (r *relay) run(ctx context.Context) error {
 	}
 }
 
-// drain publishes entries until there are none.
-func (r *relay) drain(ctx context.Context) error {
+// Drain publishes the entries of a partition's outbox until there are none. Whoever
+// writes gold may do so, also at the same time as others: readers of the feed bear
+// repetitions.
+func Drain(ctx context.Context, store *goldstore.Store, publisher *broker.Publisher, partition uint32) error {
 	for {
-		entries, err := r.Store.PendingOutbox(ctx, r.partition)
+		entries, err := store.PendingOutbox(ctx, partition)
 		if err != nil || len(entries) == 0 {
 			return err
 		}
@@ -64,10 +66,10 @@ func (r *relay) drain(ctx context.Context) error {
 		for i, e := range entries {
 			messages[i], ids[i] = outboxMessage(e), e.ID
 		}
-		if _, err := r.Publisher.PublishAll(ctx, messages); err != nil {
+		if _, err := publisher.PublishAll(ctx, messages); err != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		if err := r.Store.DeleteOutbox(ctx, ids); err != nil {
+		if err := store.DeleteOutbox(ctx, ids); err != nil {
 			return err
 		}
 	}

@@ -30,13 +30,13 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 		}
 		deps := p.stageDeps(s)
 		return p.share(ctx, s.LeaseGroup, name, 1, func(ctx context.Context, _ int) error {
-			defer p.health.Forget(query.PositionKey(ingest.Stage, shard))
+			defer p.health.Forget(stage.PositionKey(ingest.Stage, shard))
 			decode := func() func(context.Context, []broker.Message) (stage.Output, error) {
 				decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 				return func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) }
 			}
 			return stage.Run(ctx, deps, stage.Config{
-				Key:    query.PositionKey(ingest.Stage, shard),
+				Key:    stage.PositionKey(ingest.Stage, shard),
 				Stream: broker.IngressStream(shard), Subject: broker.IngressSubject(shard),
 				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
@@ -57,7 +57,7 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 				return cleaner.New(partition, p.epochs).Clean
 			}
 			return stage.Run(ctx, deps, stage.Config{
-				Key:    query.PositionKey(cleaner.Stage, partition),
+				Key:    stage.PositionKey(cleaner.Stage, partition),
 				Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,

@@ -6,8 +6,10 @@
 //
 //  1. The document becomes the next epoch, if it differs from the newest.
 //  2. A marker in each partition of BRONZE makes all that follows be judged under
-//     it. What stands before is judged again up to the first marker, if the epoch
-//     changes how readings of any metric are judged.
+//     it. What stands before the first marker is judged again, and what was received
+//     before the last of them, once ingest has passed it on, if the epoch changes how
+//     readings of any metric are judged. So it follows from a reading's receive time
+//     by which epochs it is judged in the end.
 //  3. gold-aggregator takes in these judgements, and computes rows anew whose
 //     metric has other parameters; this is waited for.
 //  4. When no row is behind, the epoch is noted as applied.
@@ -51,6 +53,7 @@ type Progress struct {
 	Created                       bool            // whether the epoch was made for this document
 	Changes                       catalog.Changes // since the epoch applied last
 	Readings, Judgements, Refused uint64          // judged again, sent, and refused so far
+	Unread                        int             // ingress streams that ingest has to read on in
 	Waiting                       int             // partitions of gold that have not followed yet
 	Behind                        uint64          // rows of metrics with other parameters that do not follow yet
 	Made                          *Effect         // rows that were changed; nil before all is done
@@ -196,18 +199,23 @@ func (a *application) bring(ctx context.Context, applied uint64) error {
 // rejudge judges again what stands in BRONZE before the epoch's markers.
 func (a *application) rejudge(ctx context.Context, applied uint64) error {
 	epoch := a.at.Epoch
-	job := rejudge.Job{
-		Epochs:   a.epochs.All().Until(epoch.Epoch()),
-		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
-		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
-	}
-	marks, err := a.marks(ctx, epoch.Epoch())
+	marks, err := a.marks(ctx, epoch.Epoch(), applied)
 	if err != nil {
 		return err
 	}
+	ends, err := a.received(ctx)
+	if err != nil {
+		return err
+	}
+	job := rejudge.Job{
+		Epochs:   a.epochs.All().Until(epoch.Epoch()),
+		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
+		Marks:    marks,
+		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
+	}
 	g, working := errgroup.WithContext(ctx)
 	g.SetLimit(partitions)
-	for partition, until := range marks {
+	for partition, until := range ends {
 		g.Go(func() error {
 			err := rejudge.Run(working, a.stages, job, partition, until)
 			if err == nil {

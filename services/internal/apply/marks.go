@@ -11,44 +11,47 @@ import (
 	"github.com/energy-platform/energy/pkg/wire"
 )
 
-// marks returns where the epoch's markers stand: the sequence of the first one in
-// each partition of BRONZE. However often applying is stopped and taken up again
-// they are the same ones, so that what is judged again is the same.
+// marks returns where the epoch's markers stand, the first one in each partition of
+// BRONZE. However often applying is stopped and taken up again they are the same
+// ones, so that what is judged again is the same. Applied is the epoch applied last.
 //
 // Before any is published it is kept behind which sequence they stand. So they are
 // found again also where a run was stopped before it could keep their own.
-func (a *application) marks(ctx context.Context, epoch uint64) ([]uint64, error) {
+func (a *application) marks(ctx context.Context, epoch, applied uint64) (broker.Marks, error) {
 	for {
 		bronze, err := broker.Stream(ctx, a.JetStream, broker.StreamBronze)
 		if err != nil {
-			return nil, err
+			return broker.Marks{}, err
 		}
 		kept, revision, err := a.store.Marks(ctx, epoch)
 		if err != nil {
-			return nil, err
+			return kept, err
 		}
 		switch {
 		case !kept.In(bronze):
-			kept = broker.Marks{Created: bronze.Created, After: bronze.LastSequence}
-		case len(kept.Sequences) > 0:
-			return kept.Sequences, nil
+			kept = broker.Marks{Created: bronze.Created, After: bronze.LastSequence, Since: applied}
+			if bronze.FirstSequence > 1 {
+				kept.From = bronze.FirstTime
+			}
+		case !kept.Behind.IsZero():
+			return kept, nil
 		default:
-			if kept.Sequences, err = a.mark(ctx, epoch, kept); err != nil {
-				return nil, err
+			if err := a.mark(ctx, epoch, &kept); err != nil {
+				return kept, err
 			}
 		}
 		if err := a.store.SetMarks(ctx, epoch, kept, revision); err != nil && !errors.Is(err, broker.ErrMarksMoved) {
-			return nil, err
+			return kept, err
 		}
 	}
 }
 
-// mark puts a marker into each partition and returns where the first ones are,
-// which may be another run's.
-func (a *application) mark(ctx context.Context, epoch uint64, kept broker.Marks) ([]uint64, error) {
+// mark puts a marker into each partition and notes where the first ones are, which
+// may be another run's.
+func (a *application) mark(ctx context.Context, epoch uint64, kept *broker.Marks) error {
 	data, err := wire.EpochMarker(epoch)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	messages := make([]*nats.Msg, a.topology.Partitions)
 	for p := range messages {
@@ -59,35 +62,41 @@ func (a *application) mark(ctx context.Context, epoch uint64, kept broker.Marks)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sequences := make([]uint64, a.topology.Partitions)
-	for p := range sequences {
-		if sequences[p], err = a.firstMarker(ctx, epoch, p, kept); err != nil {
-			return nil, fmt.Errorf("find the marker of epoch %d in partition %d: %w", epoch, p, err)
+	kept.Sequences = make([]uint64, a.topology.Partitions)
+	for p := range kept.Sequences {
+		first, err := a.firstMarker(ctx, epoch, p, *kept)
+		if err != nil {
+			return fmt.Errorf("find the marker of epoch %d in partition %d: %w", epoch, p, err)
+		}
+		if kept.Sequences[p] = first.Sequence; first.Received.After(kept.Behind) {
+			kept.Behind = first.Received
 		}
 	}
-	return sequences, nil
+	return nil
 }
 
 // firstMarker reads a partition, which has a marker, up to the first one.
-func (a *application) firstMarker(ctx context.Context, epoch uint64, partition int, kept broker.Marks) (uint64, error) {
+func (a *application) firstMarker(
+	ctx context.Context, epoch uint64, partition int, kept broker.Marks,
+) (broker.Message, error) {
 	reader, err := broker.OpenReader(ctx, a.JetStream, broker.ReaderConfig{
 		Stream: broker.StreamBronze, FilterSubject: broker.BronzeSubject(partition),
 		From: kept.After, Created: kept.Created, Logger: a.Logger,
 	})
 	if err != nil {
-		return 0, err
+		return broker.Message{}, err
 	}
 	defer reader.Close()
 	for {
 		m, err := reader.Next(ctx)
 		if err != nil {
-			return 0, err
+			return m, err
 		}
 		// What cannot be decoded is no marker.
 		if batch, err := wire.DecodeBronze(m.Data); err == nil && batch.Epoch() == epoch {
-			return m.Sequence, nil
+			return m, nil
 		}
 	}
 }

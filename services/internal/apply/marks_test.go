@@ -2,6 +2,7 @@ package apply
 
 import (
 	"log/slog"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -55,11 +56,19 @@ func TestMarksAreTheFirst(t *testing.T) {
 	}
 	marks := func(t *testing.T, a *application) []uint64 {
 		t.Helper()
-		sequences, err := a.marks(t.Context(), 2)
+		marks, err := a.marks(t.Context(), 2, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return sequences
+		last, err := broker.Get(t.Context(), a.JetStream, broker.StreamBronze, slices.Max(marks.Sequences))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !marks.Behind.Equal(last.Received) || marks.Since != 1 {
+			t.Errorf("the marks end at %s, since epoch %d; the last marker is of %s",
+				marks.Behind, marks.Since, last.Received)
+		}
+		return marks.Sequences
 	}
 	// in returns the sequences of the nth message of each partition.
 	in := func(a *application, nth int) (want []uint64) {
@@ -91,7 +100,7 @@ func TestMarksAreTheFirst(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		begun := broker.Marks{Created: bronze.Created, After: bronze.LastSequence}
+		begun := broker.Marks{Created: bronze.Created, After: bronze.LastSequence, Since: 1}
 		if err := a.store.SetMarks(t.Context(), 2, begun, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -110,7 +110,9 @@ func TestMarker(t *testing.T) {
 	}
 
 	// Judged again, the reading's history is sent: accepted, then rejected.
-	rejudger := cleaner.NewRejudger(0, all, func(string) bool { return true })
+	rejudger := cleaner.NewRejudger(0, all, cleaner.Again{
+		Selected: func(string) bool { return true }, Mark: before.Sequence,
+	})
 	out, err = rejudger.Rejudge(t.Context(), []broker.Message{before})
 	if err != nil || (out.Counts != broker.Counts{In: 1, Out: 2, Quarantined: 1}) {
 		t.Fatalf("counts are %+v: %v", out.Counts, err)

@@ -2,6 +2,7 @@ package cleaner
 
 import (
 	"context"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -11,83 +12,114 @@ import (
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
+// Again is which readings of a partition an epoch judges again.
+type Again struct {
+	Selected func(metric string) bool
+	// Mark is the sequence of the epoch's marker: all that stands before it.
+	Mark uint64
+	// Before is the end of the time in which the others were received.
+	Before time.Time
+}
+
+// takes reports whether a row of a message is judged again.
+func (a *Again) takes(m *broker.Message, row *wire.BronzeRow) bool {
+	return m.Sequence <= a.Mark || received(m, row) < a.Before.UnixNano()
+}
+
+// received returns when a row was received, in Unix ns: a release has the stamp of
+// the reading that it releases, and comes when it is put into BRONZE.
+func received(m *broker.Message, row *wire.BronzeRow) int64 {
+	if row.Waived != nil {
+		return m.Received.UnixNano()
+	}
+	return row.Stamp.Received
+}
+
 // Rejudger judges bronze of one partition again: what metrics' readings are
 // under all epochs of the catalogue. It is used by one goroutine.
 type Rejudger struct {
-	epochs   catalog.Epochs
-	selected func(metric string) bool
-	hearings map[reading.Series]*silver.Hearing
-	out      output
-	all      []silver.Judgement // kept from reading to reading
+	again Again
+	court court
 }
 
-// NewRejudger returns a rejudger of the selected metrics. What it sends does not
+// NewRejudger returns a rejudger of those readings. What it sends does not
 // depend on what was sent before, so that it may run beside the cleaner, again,
 // and by others at the same time.
-func NewRejudger(partition int, epochs catalog.Epochs, selected func(metric string) bool) *Rejudger {
-	return &Rejudger{
-		epochs: epochs, selected: selected,
-		hearings: make(map[reading.Series]*silver.Hearing), out: newOutput(partition),
-	}
+func NewRejudger(partition int, epochs catalog.Epochs, again Again) *Rejudger {
+	return &Rejudger{again: again, court: newCourt(partition, epochs)}
 }
 
 // Rejudge returns the silver and quarantine messages of a batch of bronze: for
-// each selected reading its judgements under all epochs and, where the newest
-// refuses it, the refusal; where that accepts what an earlier one refused, that it
-// does. Out counts judgements, In readings. What cannot be decoded is left to the
-// cleaner.
+// each reading to be judged again its judgements under all epochs and, where the
+// newest refuses it, the refusal; where that accepts what an earlier one refused,
+// that it does. Out counts judgements, In readings. What cannot be decoded is left to
+// the cleaner.
 func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.Output, error) {
 	for i := range messages {
-		batch, err := wire.DecodeBronze(messages[i].Data)
+		m := &messages[i]
+		batch, err := wire.DecodeBronze(m.Data)
 		if err != nil {
 			continue
 		}
 		hearings := make([]*silver.Hearing, len(batch.Series))
 		for i, names := range batch.Series {
-			if r.selected(names.Metric) {
-				hearings[i] = r.hearing(names)
+			if r.again.Selected(names.Metric) {
+				hearings[i] = r.court.hearing(names)
 			}
 		}
 		for row := range batch.Rows() {
-			if h := hearings[row.Series]; h != nil {
-				r.row(h, &row, batch.Again())
+			if h := hearings[row.Series]; h != nil && r.again.takes(m, &row) {
+				r.court.hear(h, &row, batch.Again())
 			}
 		}
 	}
-	return r.out.take()
+	return r.court.out.take()
 }
 
-// row judges a reading again. Again says that it was in quarantine, whether or not
-// an epoch refuses it.
-func (r *Rejudger) row(h *silver.Hearing, row *wire.BronzeRow, again bool) {
-	r.out.counts.In++
+// court judges readings under all epochs of the catalogue.
+type court struct {
+	epochs   catalog.Epochs
+	hearings map[reading.Series]*silver.Hearing
+	out      output
+	all      []silver.Judgement // kept from reading to reading
+}
+
+func newCourt(partition int, epochs catalog.Epochs) court {
+	return court{epochs: epochs, hearings: make(map[reading.Series]*silver.Hearing), out: newOutput(partition)}
+}
+
+// hear passes on the judgements of a reading under all epochs and, where the newest
+// refuses it, the refusal. Again says that it was in quarantine, whether or not an
+// epoch refuses it.
+func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, again bool) {
+	c.out.counts.In++
 	var (
 		newest  silver.Judgement
 		refused bool
 	)
-	r.all, newest, refused = h.Judge(r.all[:0], row.Reading, row.Stamp, row.Waived)
-	for i := range r.all {
-		r.out.pass(&r.all[i])
+	c.all, newest, refused = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
+	for i := range c.all {
+		c.out.pass(&c.all[i])
 	}
 	switch {
 	case !newest.Accepted():
-		r.out.refuseJudged(&newest)
+		c.out.refuseJudged(&newest)
 	case refused || again:
-		r.out.resolve(&newest, row.Waived)
+		c.out.resolve(&newest, row.Waived)
 	}
 }
 
 // hearing returns the hearing of these names, made once while they keep coming.
-func (r *Rejudger) hearing(names reading.Series) *silver.Hearing {
-	if h, ok := r.hearings[names]; ok {
+func (c *court) hearing(names reading.Series) *silver.Hearing {
+	if h, ok := c.hearings[names]; ok {
 		return h
 	}
-	if len(r.hearings) >= maxBenches {
-		clear(r.hearings)
+	if len(c.hearings) >= maxBenches {
+		clear(c.hearings)
 	}
-	h := silver.NewHearing(r.epochs, names.EntityID, names.Metric, names.Unit)
+	h := silver.NewHearing(c.epochs, names.EntityID, names.Metric, names.Unit)
 	if h.Newest().Fit() {
-		r.hearings[names] = h
+		c.hearings[names] = h
 	}
 	return h
 }

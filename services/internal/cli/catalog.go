@@ -62,7 +62,7 @@ func withJetStream(
 	ctx context.Context, s settings.Broker, errOut io.Writer, what func(jetstream.JetStream) error,
 ) error {
 	log := slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	conn, err := connectNow(ctx, s, "energy catalog", log)
+	conn, err := connectNow(ctx, s, "energy", log)
 	if err != nil {
 		return fmt.Errorf("%w; is the platform running (energy up)? ENERGY_NATS_URL names another NATS server", err)
 	}
@@ -126,9 +126,7 @@ Live traffic goes on meanwhile. Stopped anywhere, apply the same file again to g
 on; a file that is in force and applied changes nothing. A file with faults is
 refused with all of them. docs/catalog.md describes the file.
 
-The broker is at ENERGY_NATS_URL, the database at DATABASE_URL. With neither set
-they are those of the energy up that runs on the folder --data; where only
-ENERGY_NATS_URL is set, --data has to be given for that.`,
+` + placesUsage,
 		Example: `  energy catalog show > catalog.yaml
   energy catalog apply catalog.yaml`,
 		Args: func(c *cobra.Command, args []string) error {

@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
-
-// PositionKey names the position of a stage for a partition or shard.
-func PositionKey(stage string, n int) string { return fmt.Sprintf("%s.%d", stage, n) }
 
 // Pipeline is where the state of the pipeline is read.
 type Pipeline struct {
@@ -48,7 +44,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	ingest, err := p.stage(ctx, "ingest", p.Shards, func(n int) (source, broker.Position) {
-		return source{broker.IngressStream(n), ""}, kept[PositionKey("ingest", n)]
+		return source{broker.IngressStream(n), ""}, kept[stage.PositionKey("ingest", n)]
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +53,7 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	silver, err := p.stage(ctx, "silver", p.Partitions, func(n int) (source, broker.Position) {
-		return source{broker.StreamBronze, broker.BronzeSubject(n)}, kept[PositionKey("silver", n)]
+		return source{broker.StreamBronze, broker.BronzeSubject(n)}, kept[stage.PositionKey("silver", n)]
 	})
 	if err != nil {
 		return nil, err
@@ -67,13 +63,13 @@ func (s *Server) status(ctx context.Context) (*energyv1.GetPipelineStatusRespons
 		return nil, err
 	}
 	gold, err := p.stage(ctx, "gold", p.Partitions, func(n int) (source, broker.Position) {
-		return source{broker.StreamSilver, broker.SilverSubject(n)}, positions[PositionKey("gold", n)]
+		return source{broker.StreamSilver, broker.SilverSubject(n)}, positions[stage.PositionKey("gold", n)]
 	})
 	if err != nil {
 		return nil, err
 	}
 	projected, err := p.stage(ctx, "quarantine", 1, func(int) (source, broker.Position) {
-		return source{broker.StreamQuarantine, ""}, positions[PositionKey("quarantine", 0)]
+		return source{broker.StreamQuarantine, ""}, positions[stage.PositionKey("quarantine", 0)]
 	})
 	if err != nil {
 		return nil, err
@@ -135,7 +131,7 @@ func rejudged(kept map[string]broker.Position) (sent uint64) {
 // besides what ingest passed on.
 func (p Pipeline) again(kept map[string]broker.Position) (n uint64) {
 	for partition := range p.Partitions {
-		n += kept[PositionKey("silver", partition)].Counts.Again
+		n += kept[stage.PositionKey("silver", partition)].Counts.Again
 	}
 	return n
 }
@@ -143,14 +139,14 @@ func (p Pipeline) again(kept map[string]broker.Position) (n uint64) {
 // conserve compares what each stage passed on, and what else is known to have come
 // besides by stages, with what the next took in.
 func conserve(out *energyv1.GetPipelineStatusResponse, besides map[string]uint64, stages ...*energyv1.StageStatus) {
-	for i, stage := range out.GetStages() {
-		if stage.GetPendingMessages() > 0 {
+	for i, one := range out.GetStages() {
+		if one.GetPendingMessages() > 0 {
 			out.CaughtUp = false
 		}
-		if i == 0 || i >= len(stages) || stage.GetPendingMessages() > 0 {
+		if i == 0 || i >= len(stages) || one.GetPendingMessages() > 0 {
 			continue
 		}
-		passed, taken := stages[i-1].GetReadingsOut()+besides[stage.GetStage()], stage.GetReadingsIn()
+		passed, taken := stages[i-1].GetReadingsOut()+besides[one.GetStage()], one.GetReadingsIn()
 		if taken < passed {
 			out.Missing += passed - taken
 		} else {
@@ -169,7 +165,7 @@ func (s *Server) stored(ctx context.Context) (map[string]broker.Position, []*ene
 			return err
 		}
 		for _, p := range all {
-			positions[PositionKey(p.Stage, int(p.Partition))] = broker.Position{
+			positions[stage.PositionKey(p.Stage, int(p.Partition))] = broker.Position{
 				Stream: p.Stream, Sequence: p.Sequence, Counts: broker.Counts{
 					In: p.Counts.In, Out: p.Counts.Out, Quarantined: p.Counts.Quarantined,
 				},

@@ -30,17 +30,22 @@ type Job struct {
 	// Selected tells the metrics. It must be the same, or tell more, whenever a
 	// job of the same epoch is run.
 	Selected func(metric string) bool
+	Marks    broker.Marks // of the epoch
 	Limits   broker.BatchLimits
 }
 
-// Run judges the readings of one partition again up to a sequence of BRONZE. It
-// goes on from where a run of the same epoch and partition was stopped.
+// Run judges the readings of one partition again that stand before the epoch's
+// marker or were received before the last of its markers, as far as they stand in
+// BRONZE up to a sequence. It goes on from where a run of the same epoch and
+// partition was stopped.
 func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) error {
 	return stage.Run(ctx, d, stage.Config{
 		Key:    Key(j.Epochs.Len(), partition),
 		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 		Limits:     j.Limits, Until: until,
-		Process: cleaner.NewRejudger(partition, j.Epochs, j.Selected).Rejudge,
+		Process: cleaner.NewRejudger(partition, j.Epochs, cleaner.Again{
+			Selected: j.Selected, Mark: j.Marks.Sequences[partition], Before: j.Marks.Behind,
+		}).Rejudge,
 	})
 }

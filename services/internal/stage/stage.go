@@ -25,6 +25,9 @@ import (
 // RejudgeKeys begins the keys of positions of readings that are judged again.
 const RejudgeKeys = "rejudge-"
 
+// PositionKey names the position of a stage for a partition or shard.
+func PositionKey(stage string, n int) string { return fmt.Sprintf("%s.%d", stage, n) }
+
 // Output is what a batch became.
 type Output struct {
 	Messages []*nats.Msg

@@ -2453,7 +2453,7 @@ var File_energy_v1_query_proto protoreflect.FileDescriptor
 
 const file_energy_v1_query_proto_rawDesc = "" +
 	"\n" +
-	"\x15energy/v1/query.proto\x12\tenergy.v1\x1a\x17energy/v1/columns.proto\x1a\x14energy/v1/gold.proto\x1a\x17energy/v1/reading.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n" +
+	"\x15energy/v1/query.proto\x12\tenergy.v1\x1a\x15energy/v1/batch.proto\x1a\x17energy/v1/columns.proto\x1a\x14energy/v1/gold.proto\x1a\x17energy/v1/reading.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"u\n" +
 	"\bSelector\x12\x1d\n" +
 	"\n" +
 	"entity_ids\x18\x01 \x03(\tR\tentityIds\x12\x18\n" +
@@ -2691,7 +2691,7 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\x14OUTCOME_LESSER_VALUE\x10\x06\x12\x18\n" +
 	"\x14OUTCOME_JUDGED_AGAIN\x10\a\x12\x14\n" +
 	"\x10OUTCOME_REJECTED\x10\b\x12\x15\n" +
-	"\x11OUTCOME_OVERRULED\x10\t2\x9c\x04\n" +
+	"\x11OUTCOME_OVERRULED\x10\t2\xaf\x05\n" +
 	"\fQueryService\x12K\n" +
 	"\n" +
 	"ListSeries\x12\x1c.energy.v1.ListSeriesRequest\x1a\x1d.energy.v1.ListSeriesResponse0\x01\x12Z\n" +
@@ -2699,7 +2699,9 @@ const file_energy_v1_query_proto_rawDesc = "" +
 	"\tGetLatest\x12\x1b.energy.v1.GetLatestRequest\x1a\x1c.energy.v1.GetLatestResponse0\x01\x12Z\n" +
 	"\x0fWatchAggregates\x12!.energy.v1.WatchAggregatesRequest\x1a\".energy.v1.WatchAggregatesResponse0\x01\x12]\n" +
 	"\x10ExplainAggregate\x12\".energy.v1.ExplainAggregateRequest\x1a#.energy.v1.ExplainAggregateResponse0\x01\x12^\n" +
-	"\x11GetPipelineStatus\x12#.energy.v1.GetPipelineStatusRequest\x1a$.energy.v1.GetPipelineStatusResponseB@Z>github.com/energy-platform/energy/proto/gen/energy/v1;energyv1b\x06proto3"
+	"\x11GetPipelineStatus\x12#.energy.v1.GetPipelineStatusRequest\x1a$.energy.v1.GetPipelineStatusResponse\x12L\n" +
+	"\vListBatches\x12\x1d.energy.v1.ListBatchesRequest\x1a\x1e.energy.v1.ListBatchesResponse\x12C\n" +
+	"\bGetBatch\x12\x1a.energy.v1.GetBatchRequest\x1a\x1b.energy.v1.GetBatchResponseB@Z>github.com/energy-platform/energy/proto/gen/energy/v1;energyv1b\x06proto3"
 
 var (
 	file_energy_v1_query_proto_rawDescOnce sync.Once
@@ -2751,6 +2753,10 @@ var file_energy_v1_query_proto_goTypes = []any{
 	(*Statistics)(nil),                // 32: energy.v1.Statistics
 	(Quality)(0),                      // 33: energy.v1.Quality
 	(*Reading)(nil),                   // 34: energy.v1.Reading
+	(*ListBatchesRequest)(nil),        // 35: energy.v1.ListBatchesRequest
+	(*GetBatchRequest)(nil),           // 36: energy.v1.GetBatchRequest
+	(*ListBatchesResponse)(nil),       // 37: energy.v1.ListBatchesResponse
+	(*GetBatchResponse)(nil),          // 38: energy.v1.GetBatchResponse
 }
 var file_energy_v1_query_proto_depIdxs = []int32{
 	6,  // 0: energy.v1.ListSeriesRequest.selector:type_name -> energy.v1.Selector
@@ -2815,14 +2821,18 @@ var file_energy_v1_query_proto_depIdxs = []int32{
 	18, // 59: energy.v1.QueryService.WatchAggregates:input_type -> energy.v1.WatchAggregatesRequest
 	20, // 60: energy.v1.QueryService.ExplainAggregate:input_type -> energy.v1.ExplainAggregateRequest
 	24, // 61: energy.v1.QueryService.GetPipelineStatus:input_type -> energy.v1.GetPipelineStatusRequest
-	8,  // 62: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
-	14, // 63: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
-	17, // 64: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
-	19, // 65: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
-	21, // 66: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
-	27, // 67: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
-	62, // [62:68] is the sub-list for method output_type
-	56, // [56:62] is the sub-list for method input_type
+	35, // 62: energy.v1.QueryService.ListBatches:input_type -> energy.v1.ListBatchesRequest
+	36, // 63: energy.v1.QueryService.GetBatch:input_type -> energy.v1.GetBatchRequest
+	8,  // 64: energy.v1.QueryService.ListSeries:output_type -> energy.v1.ListSeriesResponse
+	14, // 65: energy.v1.QueryService.QueryAggregates:output_type -> energy.v1.QueryAggregatesResponse
+	17, // 66: energy.v1.QueryService.GetLatest:output_type -> energy.v1.GetLatestResponse
+	19, // 67: energy.v1.QueryService.WatchAggregates:output_type -> energy.v1.WatchAggregatesResponse
+	21, // 68: energy.v1.QueryService.ExplainAggregate:output_type -> energy.v1.ExplainAggregateResponse
+	27, // 69: energy.v1.QueryService.GetPipelineStatus:output_type -> energy.v1.GetPipelineStatusResponse
+	37, // 70: energy.v1.QueryService.ListBatches:output_type -> energy.v1.ListBatchesResponse
+	38, // 71: energy.v1.QueryService.GetBatch:output_type -> energy.v1.GetBatchResponse
+	64, // [64:72] is the sub-list for method output_type
+	56, // [56:64] is the sub-list for method input_type
 	56, // [56:56] is the sub-list for extension type_name
 	56, // [56:56] is the sub-list for extension extendee
 	0,  // [0:56] is the sub-list for field type_name
@@ -2833,6 +2843,7 @@ func file_energy_v1_query_proto_init() {
 	if File_energy_v1_query_proto != nil {
 		return
 	}
+	file_energy_v1_batch_proto_init()
 	file_energy_v1_columns_proto_init()
 	file_energy_v1_gold_proto_init()
 	file_energy_v1_reading_proto_init()

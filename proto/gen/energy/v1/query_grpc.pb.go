@@ -25,6 +25,8 @@ const (
 	QueryService_WatchAggregates_FullMethodName   = "/energy.v1.QueryService/WatchAggregates"
 	QueryService_ExplainAggregate_FullMethodName  = "/energy.v1.QueryService/ExplainAggregate"
 	QueryService_GetPipelineStatus_FullMethodName = "/energy.v1.QueryService/GetPipelineStatus"
+	QueryService_ListBatches_FullMethodName       = "/energy.v1.QueryService/ListBatches"
+	QueryService_GetBatch_FullMethodName          = "/energy.v1.QueryService/GetBatch"
 )
 
 // QueryServiceClient is the client API for QueryService service.
@@ -55,6 +57,10 @@ type QueryServiceClient interface {
 	ExplainAggregate(ctx context.Context, in *ExplainAggregateRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExplainAggregateResponse], error)
 	// GetPipelineStatus reports streams, positions, lag and conservation.
 	GetPipelineStatus(ctx context.Context, in *GetPipelineStatusRequest, opts ...grpc.CallOption) (*GetPipelineStatusResponse, error)
+	// ListBatches returns the records of batch runs, the latest first.
+	ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error)
+	// GetBatch returns the record of one.
+	GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*GetBatchResponse, error)
 }
 
 type queryServiceClient struct {
@@ -170,6 +176,26 @@ func (c *queryServiceClient) GetPipelineStatus(ctx context.Context, in *GetPipel
 	return out, nil
 }
 
+func (c *queryServiceClient) ListBatches(ctx context.Context, in *ListBatchesRequest, opts ...grpc.CallOption) (*ListBatchesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListBatchesResponse)
+	err := c.cc.Invoke(ctx, QueryService_ListBatches_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *queryServiceClient) GetBatch(ctx context.Context, in *GetBatchRequest, opts ...grpc.CallOption) (*GetBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetBatchResponse)
+	err := c.cc.Invoke(ctx, QueryService_GetBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // QueryServiceServer is the server API for QueryService service.
 // All implementations must embed UnimplementedQueryServiceServer
 // for forward compatibility.
@@ -198,6 +224,10 @@ type QueryServiceServer interface {
 	ExplainAggregate(*ExplainAggregateRequest, grpc.ServerStreamingServer[ExplainAggregateResponse]) error
 	// GetPipelineStatus reports streams, positions, lag and conservation.
 	GetPipelineStatus(context.Context, *GetPipelineStatusRequest) (*GetPipelineStatusResponse, error)
+	// ListBatches returns the records of batch runs, the latest first.
+	ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error)
+	// GetBatch returns the record of one.
+	GetBatch(context.Context, *GetBatchRequest) (*GetBatchResponse, error)
 	mustEmbedUnimplementedQueryServiceServer()
 }
 
@@ -225,6 +255,12 @@ func (UnimplementedQueryServiceServer) ExplainAggregate(*ExplainAggregateRequest
 }
 func (UnimplementedQueryServiceServer) GetPipelineStatus(context.Context, *GetPipelineStatusRequest) (*GetPipelineStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetPipelineStatus not implemented")
+}
+func (UnimplementedQueryServiceServer) ListBatches(context.Context, *ListBatchesRequest) (*ListBatchesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListBatches not implemented")
+}
+func (UnimplementedQueryServiceServer) GetBatch(context.Context, *GetBatchRequest) (*GetBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetBatch not implemented")
 }
 func (UnimplementedQueryServiceServer) mustEmbedUnimplementedQueryServiceServer() {}
 func (UnimplementedQueryServiceServer) testEmbeddedByValue()                      {}
@@ -320,6 +356,42 @@ func _QueryService_GetPipelineStatus_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _QueryService_ListBatches_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListBatchesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).ListBatches(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_ListBatches_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).ListBatches(ctx, req.(*ListBatchesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _QueryService_GetBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(QueryServiceServer).GetBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: QueryService_GetBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(QueryServiceServer).GetBatch(ctx, req.(*GetBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // QueryService_ServiceDesc is the grpc.ServiceDesc for QueryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -330,6 +402,14 @@ var QueryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetPipelineStatus",
 			Handler:    _QueryService_GetPipelineStatus_Handler,
+		},
+		{
+			MethodName: "ListBatches",
+			Handler:    _QueryService_ListBatches_Handler,
+		},
+		{
+			MethodName: "GetBatch",
+			Handler:    _QueryService_GetBatch_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,258 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/replay"
+)
+
+const (
+	writers = 2 // partitions that are worked on at a time
+	// A transaction takes as many windows, or those with as many versions.
+	windowsAtOnce  = 500
+	versionsAtOnce = 20_000
+)
+
+// writer works through the windows of one partition.
+type writer struct {
+	*run
+	partition int
+	gold      *goldstore.Writer
+	at        goldstore.RowKey // the last window that is done
+	tally     goldstore.BatchTally
+	written   uint64 // versions
+}
+
+// write brings what was gathered into gold.
+func (r *run) write(ctx context.Context) error {
+	var parts []goldstore.BatchPart
+	err := r.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
+		parts, err = tx.BatchParts(ctx, r.record.ID)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.meter.begin(r, "write", len(parts))
+	g, working := errgroup.WithContext(ctx)
+	g.SetLimit(writers)
+	done := make([]*writer, len(parts))
+	for i := range parts {
+		w := &writer{
+			run: r, partition: parts[i].Partition, at: parts[i].At, tally: parts[i].Tally,
+			gold: r.Store.NewWriter(uint32(parts[i].Partition), r.history.Catalog(), goldstore.WriterConfig{CacheBytes: -1}),
+		}
+		done[i] = w
+		g.Go(func() error {
+			from := goldstore.RowKey{SeriesID: w.at.SeriesID, Start: w.at.Start + 1}
+			err := w.span(working, from, goldstore.RowKey{SeriesID: math.MaxInt64, Start: math.MaxInt64})
+			if err != nil {
+				return fmt.Errorf("partition %d: %w", w.partition, err)
+			}
+			r.meter.tell(i, 1)
+			return nil
+		})
+	}
+	err = g.Wait()
+	r.record.Changes = goldstore.BatchTally{}
+	for _, w := range done {
+		r.record.Changes.Sum(w.tally)
+	}
+	return err
+}
+
+// span works through the windows with from ≤ key < to.
+func (w *writer) span(ctx context.Context, from, to goldstore.RowKey) error {
+	windows, middle, err := w.gathered.Load(w.partition, from, to, w.MaxVersions)
+	if err != nil {
+		return err
+	}
+	if windows == nil {
+		if err := w.span(ctx, from, middle); err != nil {
+			return err
+		}
+		return w.span(ctx, middle, to)
+	}
+	for keys := keysOf(windows); len(keys) > 0; {
+		n, versions := 0, 0
+		for n < len(keys) && n < windowsAtOnce && (n == 0 || versions < versionsAtOnce) {
+			versions += len(windows[keys[n]].Versions[0])
+			n++
+		}
+		if err := w.chunk(ctx, windows, keys[:n]); err != nil {
+			return err
+		}
+		keys = keys[n:]
+		w.written += uint64(versions)
+		w.meter.tell(w.partition, float64(w.written)/float64(max(w.versions[w.partition], w.written, 1)))
+		if err := w.pace.wait(ctx, &w.meter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chunk brings some windows into gold, and the record behind them.
+func (w *writer) chunk(
+	ctx context.Context, windows map[goldstore.RowKey]*replay.Window, keys []goldstore.RowKey,
+) error {
+	f := goldstore.Flush{Cause: gold.CauseBatch}
+	for _, k := range keys {
+		window := windows[k]
+		f.Groups = append(f.Groups, gold.Group{Key: window.Key, Versions: window.Versions[0]})
+	}
+	slices.SortFunc(f.Groups, func(a, b gold.Group) int { return a.Key.Compare(b.Key) })
+	if w.job.Rebuild {
+		f.Replaced = w.replaced()
+	}
+	if w.feed != nil {
+		f.Feed = func(id int64, changes []gold.Change) (string, []byte, error) {
+			return aggregator.FeedMessage(w.partition, id, changes)
+		}
+	}
+	last := keys[len(keys)-1]
+	result, err := w.store(ctx, f, last)
+	if err != nil {
+		return err
+	}
+	w.at = goldstore.RowKey{SeriesID: last.SeriesID, Start: last.Start}
+	w.tally.Add(&result)
+	w.tell(result.Changes)
+	if len(result.Outbox) == 0 || w.Plan {
+		return nil
+	}
+	retryable := func(err error) bool { return goldstore.IsRetryable(err) || broker.IsRetryable(err) }
+	return new(broker.Backoff).Retry(ctx, retryable, w.warn(ctx), func() error {
+		return aggregator.Drain(ctx, w.Store, w.feed, uint32(w.partition))
+	})
+}
+
+// store flushes windows. Where one cannot be stored for what it holds, each is
+// flushed by itself, and the readings of those that cannot are refused.
+func (w *writer) store(ctx context.Context, f goldstore.Flush, last goldstore.RowKey) (goldstore.Result, error) {
+	result, err := w.flush(ctx, f, last)
+	if !goldstore.IsRowFault(err) {
+		return result, err
+	}
+	fit := f
+	fit.Groups = nil
+	for i := range f.Groups {
+		one := f
+		one.Groups = f.Groups[i : i+1]
+		// Tried first, so that the windows that can are stored, and counted, with the
+		// record.
+		_, err := w.gold.Plan(ctx, one)
+		switch {
+		case goldstore.IsRowFault(err):
+			if err := w.refuse(ctx, &f.Groups[i], err); err != nil {
+				return result, err
+			}
+		case err != nil:
+			return result, err
+		default:
+			fit.Groups = append(fit.Groups, f.Groups[i])
+		}
+	}
+	return w.flush(ctx, fit, last)
+}
+
+// flush stores windows, or finds what that would do.
+func (w *writer) flush(
+	ctx context.Context, f goldstore.Flush, last goldstore.RowKey,
+) (result goldstore.Result, err error) {
+	err = w.retry(ctx, func() (err error) {
+		if w.Plan {
+			result, err = w.gold.Plan(ctx, f)
+			return err
+		}
+		f.Batch = &goldstore.BatchMove{
+			Batch: w.record.ID, Partition: w.partition, From: w.at, To: last, Tally: w.tally,
+		}
+		result, err = w.gold.Flush(ctx, f)
+		return err
+	})
+	if errors.Is(err, goldstore.ErrPositionMoved) {
+		return result, w.stored(ctx, last, err)
+	}
+	if errors.Is(err, goldstore.ErrCatalogBehind) {
+		err = fmt.Errorf("%w: the catalogue has changed; resume the batch to go on under it", err)
+	}
+	return result, err
+}
+
+// stored returns nil when the record stands behind the windows all the same: the
+// connection was lost while they were committed.
+func (w *writer) stored(ctx context.Context, last goldstore.RowKey, moved error) error {
+	return w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
+		parts, err := tx.BatchParts(ctx, w.record.ID)
+		if err != nil {
+			return err
+		}
+		at := parts[w.partition]
+		if at.At.SeriesID != last.SeriesID || at.At.Start != last.Start {
+			return fmt.Errorf("batch %s is run by another process: %w", w.record.ID, moved)
+		}
+		w.tally = at.Tally
+		return nil
+	})
+}
+
+// refuse puts the readings of a window that cannot be stored into quarantine, as
+// gold-aggregator does.
+func (w *writer) refuse(ctx context.Context, g *gold.Group, cause error) error {
+	w.tally.Limited += uint64(len(g.Versions))
+	if w.Plan {
+		return nil
+	}
+	rows := make([]goldstore.QuarantineRow, len(g.Versions))
+	for i := range g.Versions {
+		r := aggregator.Refusal(g, &g.Versions[i], cause)
+		rows[i] = goldstore.QuarantineRow{
+			Stamp: r.Stamp, Stage: aggregator.Stage, Rule: reading.Limit.String(), Epoch: g.Versions[i].Epoch,
+			Rules: r.Rules, Reading: r.Reading, Detail: r.Detail,
+		}
+	}
+	for chunk := range slices.Chunk(rows, refusedAtOnce) {
+		if err := w.retry(ctx, func() error { return w.Store.AddRefusals(ctx, chunk) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell reports what a plan would change.
+func (r *run) tell(changes []gold.Change) {
+	if r.Changed == nil || !r.Plan {
+		return
+	}
+	for i := range changes {
+		r.Changed(&changes[i])
+	}
+}
+
+// retry calls what until it succeeds or fails for good.
+func (r *run) retry(ctx context.Context, what func() error) error {
+	return new(broker.Backoff).Retry(ctx, goldstore.IsRetryable, r.warn(ctx), what)
+}
+
+func (r *run) warn(ctx context.Context) func(error) {
+	return func(err error) {
+		if err != nil {
+			r.Logger.WarnContext(ctx, "batch retries", "batch", r.record.ID, "error", err)
+		}
+	}
+}
+
+func instant(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

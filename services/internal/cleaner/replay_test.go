@@ -1,0 +1,129 @@
+package cleaner_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/stage"
+)
+
+// TestReplayEndsAsRejudging: wherever readings stood when an epoch's marker came, and
+// whichever epoch was known to who judged them first, gold has of each what a replay
+// gives by its receive time (invariant 21).
+func TestReplayEndsAsRejudging(t *testing.T) {
+	t.Parallel()
+	const document = "units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: 100}}"
+	all, err := catalog.Epochs{}.Append(time.Time{}, []byte(document))
+	if err == nil {
+		all, err = all.Append(time.Time{}, []byte(strings.Replace(document, "max: 100", "min: 5, max: 50", 1)))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker, err := wire.EpochMarker(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	judged := 0
+	rapid.Check(t, func(t *rapid.T) {
+		// Readings as they were received, each in a message, the marker among them: those
+		// behind it were received before it or not, those before it before it.
+		const markedAt = 1_780_401_600_000_000_000 // a day after the readings' time
+		n := rapid.IntRange(1, 12).Draw(t, "readings")
+		place := rapid.IntRange(0, n).Draw(t, "readings before the marker")
+		var messages []broker.Message
+		for i := range n + 1 {
+			m := broker.Message{Sequence: uint64(i + 1), Received: time.Unix(0, markedAt), Data: marker}
+			if i != place {
+				received := rapid.Int64Range(markedAt-1000, markedAt-1).Draw(t, "received")
+				if i > place && rapid.Bool().Draw(t, "behind the marker") {
+					received += 1000
+				}
+				m.Received, m.Data = time.Unix(0, max(received, markedAt)), bronzeOf(t, received, i)
+			}
+			messages = append(messages, m)
+		}
+		live := make(map[gold.Version]bool)
+		first := cleaner.New(0, &learning{all: all, known: 1})
+		for len(messages) > 0 { // in batches
+			k := rapid.IntRange(1, len(messages)).Draw(t, "batch")
+			out, err := first.Clean(t.Context(), messages[:k])
+			collectSilver(t, live, out, err)
+			again := cleaner.NewRejudger(0, all, cleaner.Again{
+				Selected: func(string) bool { return true }, Mark: uint64(place + 1), Before: time.Unix(0, markedAt),
+			})
+			out, err = again.Rejudge(t.Context(), messages[:k])
+			collectSilver(t, live, out, err)
+
+			replayed := make(map[gold.Version]bool)
+			replay := cleaner.NewReplayer(0, all, func(string) time.Time { return time.Unix(0, markedAt) })
+			out, err = replay.Replay(t.Context(), messages[:k])
+			collectSilver(t, replayed, out, err)
+			if diff := cmp.Diff(replayed, live); diff != "" {
+				t.Fatalf("(-replayed +live):\n%s", diff)
+			}
+			judged += len(live)
+			messages = messages[k:]
+			clear(live)
+		}
+	})
+	if judged == 0 {
+		t.Error("all readings are refused")
+	}
+}
+
+// learning knows the first epoch until another is asked for, and that from then on.
+type learning struct {
+	all   catalog.Epochs
+	known uint64
+}
+
+func (l *learning) Newest() *catalog.Catalog { return l.all.Until(l.known).Newest() }
+
+func (l *learning) Await(_ context.Context, number uint64) (*catalog.Catalog, error) {
+	l.known = max(l.known, number)
+	return l.Newest(), nil
+}
+
+// bronzeOf returns a message with one reading.
+func bronzeOf(t *rapid.T, received int64, i int) []byte {
+	var e wire.BronzeEncoder
+	at := time.Date(2026, 6, 1, 12, 0, i, 0, time.UTC).UnixNano()
+	e.Add(reading.Reading{
+		EntityID: "a", Metric: "u", Unit: "V", Time: at, Value: rapid.SampledFrom([]float64{1, 20, 70, 200}).Draw(t, "value"),
+	}, reading.Stamp{Received: received, Sequence: uint64(i)})
+	data, err := e.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func collectSilver(t *rapid.T, into map[gold.Version]bool, out stage.Output, err error) {
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range out.Messages {
+		if m.Subject != broker.SilverSubject(0) {
+			continue
+		}
+		batch, err := wire.DecodeSilver(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range batch.Versions() {
+			into[v] = true
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/ingest"
+)
+
+// Part is what messages give of one partition.
+type Part struct {
+	Readings uint64 // taken in
+	Silver   []*wire.Silver
+	Refused  []*wire.Quarantine
+}
+
+// Refiner turns messages of one layer into what gold holds of them. It is used by
+// one goroutine.
+type Refiner struct {
+	decoders []*ingest.Decoder // by ingress shard
+	cleaners []*cleaner.Replayer
+	subjects map[string]int // partition by subject of BRONZE
+}
+
+// NewRefiner returns a refiner for the streams of a topology.
+func NewRefiner(t broker.Topology, h *History) *Refiner {
+	r := &Refiner{subjects: make(map[string]int)}
+	for n := range t.IngressShards {
+		r.decoders = append(r.decoders, ingest.NewDecoder(uint32(n), t.Partitions))
+	}
+	for p := range t.Partitions {
+		r.cleaners = append(r.cleaners, cleaner.NewReplayer(p, h.Epochs, h.HeardBefore))
+		r.subjects[broker.BronzeSubject(p)] = p
+	}
+	return r
+}
+
+// Readings refines messages of an ingress stream. What ingest refuses belongs to no
+// partition and is given with the first one.
+func (r *Refiner) Readings(ctx context.Context, shard int, messages []broker.Message) ([]Part, error) {
+	out, err := r.decoders[shard].Decode(messages)
+	if err != nil {
+		return nil, fmt.Errorf("decode messages of %s from %d on: %w",
+			broker.IngressStream(shard), messages[0].Sequence, err)
+	}
+	bronze := make([][]broker.Message, len(r.cleaners))
+	parts := make([]Part, len(r.cleaners))
+	for _, m := range out.Messages {
+		if p, ok := r.subjects[m.Subject]; ok {
+			bronze[p] = append(bronze[p], broker.Message{Subject: m.Subject, Data: m.Data})
+		} else if err := parts[0].refuse(m); err != nil {
+			return nil, err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for p := range parts {
+		g.Go(func() error { return r.clean(ctx, p, bronze[p], &parts[p]) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	parts[0].Readings += out.Counts.Quarantined
+	return parts, nil
+}
+
+// Bronze refines messages of one partition of BRONZE.
+func (r *Refiner) Bronze(ctx context.Context, partition int, messages []broker.Message) (part Part, err error) {
+	err = r.clean(ctx, partition, messages, &part)
+	return part, err
+}
+
+// Silver decodes messages of SILVER.
+func (r *Refiner) Silver(messages []broker.Message) (part Part) {
+	for i := range messages {
+		batch, err := wire.DecodeSilver(messages[i].Data)
+		if err != nil {
+			continue // gold-aggregator has put it into quarantine as it is
+		}
+		part.Readings += uint64(batch.Len())
+		part.Silver = append(part.Silver, batch)
+	}
+	return part
+}
+
+// clean judges bronze of one partition. It is called at the same time for others.
+func (r *Refiner) clean(ctx context.Context, partition int, messages []broker.Message, part *Part) error {
+	out, err := r.cleaners[partition].Replay(ctx, messages)
+	if err != nil {
+		return fmt.Errorf("judge partition %d: %w", partition, err)
+	}
+	part.Readings += out.Counts.In
+	for _, m := range out.Messages {
+		if m.Subject != broker.SilverSubject(partition) {
+			if err := part.refuse(m); err != nil {
+				return err
+			}
+			continue
+		}
+		batch, err := wire.DecodeSilver(m.Data)
+		if err != nil {
+			return fmt.Errorf("judge partition %d: %w", partition, err)
+		}
+		part.Silver = append(part.Silver, batch)
+	}
+	return nil
+}
+
+// refuse takes in a message for QUARANTINE.
+func (p *Part) refuse(m *nats.Msg) error {
+	batch, err := wire.DecodeQuarantine(m.Data)
+	if err != nil {
+		return errors.Join(fmt.Errorf("message for %s", m.Subject), err)
+	}
+	p.Refused = append(p.Refused, batch)
+	return nil
+}

@@ -1,0 +1,251 @@
+// Package verify recomputes gold from what a stream holds and compares the two,
+// byte for byte.
+//
+// Rows and positions are read in one snapshot. A reading that lies behind all
+// positions must be in gold, or in quarantine; one that may still be on its way may
+// be. Everything else is a difference. What the stream holds no more cannot be
+// checked and is counted.
+package verify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/gold"
+	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/job"
+	"github.com/energy-platform/energy/services/internal/replay"
+)
+
+// Config is what to verify.
+type Config struct {
+	JetStream jetstream.JetStream
+	Store     *goldstore.Store
+	Logger    *slog.Logger
+	Layer     replay.Layer
+	// Dir is where what gold must hold is gathered, some 20 bytes a reading; empty is
+	// the system's folder for temporary files.
+	Dir string
+	// MaxVersions bounds the versions in memory at a time, a window's apart; 0 is a
+	// million.
+	MaxVersions int
+	// BudgetBytes bounds the messages in memory; 0 is broker.DefaultBudget.
+	BudgetBytes int64
+	// Differs is told of each row that differs, Lost of each refusal that
+	// gold.quarantine does not have.
+	Differs func(*Difference)
+	Lost    func(*goldstore.QuarantineRow)
+}
+
+// Report is what was found.
+type Report struct {
+	Layer        replay.Layer
+	Epoch        uint64
+	Readings     uint64 // read
+	Rows         uint64 // compared
+	Refused      uint64 // looked up in gold.quarantine
+	Pending      uint64 // versions that may still be on their way
+	Unsettled    uint64 // versions of metrics whose newest rules are not applied to all that is stored
+	Unverifiable uint64 // rows with versions whose reading the stream holds no more
+	Behind       uint64 // rows that an epoch which is not applied computes otherwise
+	Differences  uint64 // rows that differ
+	Lost         uint64 // refusals that are not in gold.quarantine
+	// Uncovered says that neither gold-aggregator nor a batch run of all readings tells
+	// what the database must hold: then only what it does hold is checked.
+	Uncovered bool
+}
+
+// OK reports whether gold is what the source gives.
+func (r *Report) OK() bool { return r.Differences == 0 && r.Lost == 0 }
+
+// ErrCatalogMoved says that the catalogue changed meanwhile.
+var ErrCatalogMoved = errors.New("an epoch of the catalogue came into force or was applied meanwhile: verify again")
+
+// Kinds of versions.
+const (
+	required = iota // gold must hold them
+	optional        // gold may hold them
+	kinds
+)
+
+// What is gathered is kept in files by ranges of the series' ids, in whose order gold
+// is read.
+const (
+	bucketBits = 6
+	buckets    = 1 << bucketBits
+	bucketSpan = 1 << (63 - bucketBits) // ids in a bucket; an id has 63 bits
+)
+
+const (
+	defaultMaxVersions = 1 << 20
+	batchBytes         = 4 << 20
+)
+
+// Run verifies. A difference is no error: see Report.OK.
+func Run(ctx context.Context, c Config) (report Report, err error) {
+	if c.MaxVersions == 0 {
+		c.MaxVersions = defaultMaxVersions
+	}
+	v := &verification{Config: c, reading: replay.Reading{
+		JetStream: c.JetStream, Budget: broker.NewBudget(c.BudgetBytes), Logger: c.Logger,
+		Limits: broker.BatchLimits{Bytes: batchBytes},
+	}}
+	if v.topology, err = broker.Open(ctx, c.JetStream); err != nil {
+		return report, err
+	}
+	v.gathered, err = replay.NewGathering(c.Dir, buckets, func(s reading.Series) int {
+		return int(goldstore.SeriesID(s) / bucketSpan)
+	})
+	if err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, v.gathered.Close()) }()
+	known, err := replay.LoadHistory(ctx, c.JetStream)
+	if err != nil {
+		return report, err
+	}
+	if err := v.stages(ctx); err != nil {
+		return report, err
+	}
+	err = c.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
+		v.tx = tx
+		if err := tx.Hold(ctx); err != nil {
+			return err
+		}
+		if v.history, err = replay.LoadHistory(ctx, c.JetStream); err != nil {
+			return err
+		}
+		if known.Epochs.Len() != v.history.Epochs.Len() || known.Applied != v.history.Applied {
+			return ErrCatalogMoved
+		}
+		return v.run(ctx)
+	})
+	return v.report, err
+}
+
+// verification is one run.
+type verification struct {
+	Config
+	reading  replay.Reading
+	topology broker.Topology
+	history  *replay.History
+	tx       *goldstore.ReadTx
+	gathered *replay.Gathering
+	report   Report
+	coverage coverage
+	groups   [kinds]*gold.Collector
+}
+
+func (v *verification) run(ctx context.Context) error {
+	v.report.Layer, v.report.Epoch = v.Layer, v.history.Catalog().Epoch()
+	for kind := range v.groups {
+		v.groups[kind] = gold.NewCollector(v.history.Catalog())
+	}
+	if err := v.cover(ctx); err != nil {
+		return err
+	}
+	if err := v.gather(ctx); err != nil {
+		return err
+	}
+	for n := range buckets {
+		from := goldstore.RowKey{SeriesID: int64(n) * bucketSpan, Start: math.MinInt64 / 4}
+		to := goldstore.RowKey{SeriesID: from.SeriesID + (bucketSpan - 1), Start: math.MaxInt64 / 2}
+		if err := v.bucket(ctx, n, from, to); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gather reads the source and keeps what gold must and may hold.
+func (v *verification) gather(ctx context.Context) error {
+	source := replay.Source{
+		Reading: v.reading, Topology: v.topology, History: v.history, Layer: v.Layer, Releases: true,
+		// What came later than the tails were looked at is in no snapshot.
+		Selection: job.Selection{LastSequence: v.coverage.end(v.Layer)},
+	}
+	units, err := source.Units(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range units {
+		if err := source.Each(ctx, &units[i], 0, func(b *replay.Batch) error { return v.take(ctx, b) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take gathers what a batch gives.
+func (v *verification) take(ctx context.Context, b *replay.Batch) error {
+	var refused []goldstore.QuarantineRow
+	for p := range b.Parts {
+		part := &b.Parts[p]
+		v.report.Readings += part.Readings
+		for _, silver := range part.Silver {
+			for series, version := range silver.Versions() {
+				v.groups[v.kind(b, p, series.Metric, &version)].Add(series, version)
+			}
+		}
+		for _, batch := range part.Refused {
+			for _, row := range aggregator.QuarantineRows(batch) {
+				if !v.refusalPending(b.Partition(p), &row) {
+					refused = append(refused, row)
+				}
+			}
+		}
+	}
+	for kind := range v.groups {
+		if err := v.gathered.Add(byte(kind), v.groups[kind].Take()); err != nil {
+			return err
+		}
+	}
+	return v.lookUp(ctx, refused)
+}
+
+// kind tells whether gold must or may hold a version.
+func (v *verification) kind(b *replay.Batch, part int, metric string, version *gold.Version) int {
+	switch {
+	case v.coverage.pending(b.Partition(part), version.Stamp), v.coverage.late(b):
+		v.report.Pending++
+	case !v.history.Settled(metric, version.Stamp.Received):
+		v.report.Unsettled++
+	case v.coverage.refusedByGold(version.Stamp):
+	default:
+		return required
+	}
+	return optional
+}
+
+// refusalPending reports whether a refusal may still be on its way.
+func (v *verification) refusalPending(partition int, row *goldstore.QuarantineRow) bool {
+	return v.coverage.pending(partition, row.Stamp) || v.coverage.quarantined.has(row.Stamp) ||
+		!v.history.Settled(row.Reading.Metric, row.Stamp.Received)
+}
+
+// lookUp finds refusals that gold.quarantine does not have.
+func (v *verification) lookUp(ctx context.Context, rows []goldstore.QuarantineRow) error {
+	v.report.Refused += uint64(len(rows))
+	if len(rows) == 0 {
+		return nil
+	}
+	missing, err := v.tx.MissingRefusals(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for i := range missing {
+		v.report.Lost++
+		v.Lost(&missing[i])
+	}
+	return nil
+}
+
+// held reports whether the source would hold the message of a stamp.
+func (v *verification) held(s reading.Stamp) bool { return v.coverage.held(s) }
