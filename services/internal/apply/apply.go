@@ -195,9 +195,14 @@ func (a *application) bring(ctx context.Context, applied uint64) error {
 // rejudge judges again what stands in BRONZE before the epoch's markers.
 func (a *application) rejudge(ctx context.Context, applied uint64) error {
 	epoch := a.at.Epoch
+	since, err := a.since(ctx, applied)
+	if err != nil {
+		return err
+	}
 	job := rejudge.Job{
 		Epochs:   a.epochs.All().Until(epoch.Epoch()),
 		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
+		Since:    since,
 		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
 	}
 	marks, err := a.marks(ctx, epoch.Epoch())
