@@ -155,6 +155,36 @@ func (p *Publisher) PublishAll(ctx context.Context, msgs []*nats.Msg) ([]Ack, er
 	return f.acks, f.err
 }
 
+// Deliver publishes msgs as PublishAll does, and again what was not confirmed when
+// the error [IsRetryable], until ctx ends. Told hears how it goes as of
+// [Backoff.Retry], acked of each attempt what was confirmed; either may be nil.
+func (p *Publisher) Deliver(
+	ctx context.Context, msgs []*nats.Msg, told func(error), acked func([]*nats.Msg, []Ack),
+) error {
+	if told == nil {
+		told = func(error) {}
+	}
+	return new(Backoff).Retry(ctx, IsRetryable, told, func() error {
+		acks, err := p.PublishAll(ctx, msgs)
+		if acked != nil {
+			acked(msgs, acks)
+		}
+		msgs = unconfirmed(msgs, acks)
+		return err
+	})
+}
+
+// unconfirmed returns the messages that have no acknowledgement.
+func unconfirmed(msgs []*nats.Msg, acks []Ack) []*nats.Msg {
+	left := make([]*nats.Msg, 0, len(msgs))
+	for i, m := range msgs {
+		if acks[i].Sequence == 0 {
+			left = append(left, m)
+		}
+	}
+	return left
+}
+
 // flight is one PublishAll: messages done…sent−1 are unconfirmed.
 type flight struct {
 	p       *Publisher

@@ -41,6 +41,7 @@ package bronze
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/energy-platform/energy/pkg/reading"
 )
@@ -100,7 +101,7 @@ func (d *Decoder) Decode(
 	case format == SenML, format == SenMLStream:
 		d.decodePack(payload, format == SenMLStream)
 	default:
-		d.refuse(payload, fmt.Sprintf("the payload with content type %s is neither JSON nor an energy.v1 message; "+
+		d.refuse(payload, fmt.Sprintf(typeFault+"%s is neither JSON nor an energy.v1 message; "+
 			"set the header Content-Type to application/json, application/senml+json "+
 			"or application/x-protobuf; proto=energy.v1.ReadingBatch",
 			excerpt([]byte(contentType))))
@@ -108,6 +109,15 @@ func (d *Decoder) Decode(
 	d.scan.reset(nil)
 	d.emit, d.fault = nil, nil
 	return d.unknown
+}
+
+// typeFault begins the detail of a fault of a payload in no format.
+const typeFault = "the payload with content type "
+
+// ByType reports whether the detail of a fault says that a content type was given,
+// and in no format: without the type the payload might be taken for something else.
+func ByType(detail string) bool {
+	return strings.HasPrefix(detail, typeFault) && !strings.HasPrefix(detail, typeFault+`""`)
 }
 
 // name returns b as a string that may be kept. Neighbours mostly share their

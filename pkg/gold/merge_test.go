@@ -40,6 +40,23 @@ func TestMergeIsASemilattice(t *testing.T) {
 	})
 }
 
+// TestAnUnknownReleaseYields: a service that did not know of times of release yet
+// passes one on without; whichever comes first, the time is kept.
+func TestAnUnknownReleaseYields(t *testing.T) {
+	t.Parallel()
+	at := func(released int64) []gold.Version {
+		return []gold.Version{{Time: 1, Value: 5, Epoch: 1, Waived: true, Released: released}}
+	}
+	for _, union := range [][]gold.Version{
+		gold.Merge(at(0), at(7)), gold.Merge(at(7), at(0)), gold.Normalize(append(at(0), at(7)...)),
+		gold.Normalize(append(at(7), at(0)...)), gold.Merge(gold.Merge(at(9), at(0)), at(7)),
+	} {
+		if len(union) != 1 || union[0].Released != 7 {
+			t.Errorf("the union is %+v", union)
+		}
+	}
+}
+
 func TestAnyOrderSplitAndRepetitionEncodeEqually(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -108,14 +108,15 @@ func judged(epochs catalog.Epochs, n uint64, r *received) silver.Judgement {
 	return b.Judge(r.reading, r.stamp, r.waived)
 }
 
-// refusedBefore reports whether an epoch before the newest refuses a reading.
-func refusedBefore(epochs catalog.Epochs, r *received) bool {
+// refusedUntil returns the epoch behind the last one before the newest that refuses
+// a reading, 0 if none does.
+func refusedUntil(epochs catalog.Epochs, r *received) (until uint64) {
 	for n := uint64(1); n < epochs.Len(); n++ {
 		if j := judged(epochs, n, r); !j.Accepted() {
-			return true
+			until = n + 1
 		}
 	}
-	return false
+	return until
 }
 
 // TestHeardReadingsEndAsIfNewlyReceived is the law of re-judging: whichever
@@ -135,9 +136,9 @@ func TestHeardReadingsEndAsIfNewlyReceived(t *testing.T) {
 				}
 			}
 			hearing := silver.NewHearing(epochs, r.reading.EntityID, r.reading.Metric, r.reading.Unit)
-			judgements, newest, refused := hearing.Judge(nil, r.reading, r.stamp, r.waived)
-			if want := refusedBefore(epochs, r); newest.Accepted() && refused != want {
-				t.Fatalf("%+v: an earlier epoch refuses it %t, want %t", r, refused, want)
+			judgements, newest, until := hearing.Judge(nil, r.reading, r.stamp, r.waived)
+			if want := refusedUntil(epochs, r); newest.Accepted() && until != want {
+				t.Fatalf("%+v: earlier epochs refuse it until %d, want %d", r, until, want)
 			}
 			for _, j := range judgements {
 				live.add(j)

@@ -15,8 +15,8 @@ import (
 // none.
 //
 // A version is in force from its receive time on, and no earlier than the
-// catalogue epoch that judged it or the release that it rests on. The winner of an event time at T is the winner
-// of the versions in force at T. A winner changes when what it says does (value,
+// catalogue epoch that judged it or the release that it rests on. The winner of an
+// event time at T is the winner of the versions in force at T. A winner changes when what it says does (value,
 // quality, length, flags), and when it comes or goes: a later epoch that judges
 // the same changes nothing, neither does a revision that repeats the value or a
 // withdrawal of what was never there.

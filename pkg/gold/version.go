@@ -40,7 +40,7 @@ type Version struct {
 	Waived        bool // the judgement rests on a waiver
 	Exchange      bool // the meter was exchanged: Value is the final index of the old one
 	Stamp         reading.Stamp
-	Released      int64 // when the waiver was given, Unix ns; 0 unless Waived
+	Released      int64 // when the waiver was given, Unix ns; 0 if that is not known, or not Waived
 }
 
 // Compare orders versions by event time, then by content and judgement, stamps
@@ -105,7 +105,16 @@ func (v *Version) repeat(w *Version) {
 	if w.Stamp.Compare(v.Stamp) < 0 {
 		v.Stamp = w.Stamp
 	}
-	v.Released = min(v.Released, w.Released)
+	v.Released = earlier(v.Released, w.Released)
+}
+
+// earlier returns the earlier of two times of release, of which 0 is none: it is not
+// known where a service passed the release on that knew of no such times yet.
+func earlier(a, b int64) int64 {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // Merge returns the union of two normalized sets, normalized. Neither argument

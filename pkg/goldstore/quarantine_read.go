@@ -130,13 +130,13 @@ ORDER BY ` + quarantineKey
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS k(received_ns, stream, sequence, index)
 JOIN gold.quarantine q USING (received_ns, stream, sequence, index)
 ORDER BY ` + quarantineKey
+	// Who released readings of a series at these times; nobody where several did.
 	selectReleases = `
-SELECT DISTINCT ON (received_ns, stream, sequence, index)
-	received_ns, stream, sequence, index, person, decided_at_ns, reason
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS k(received_ns, stream, sequence, index)
-JOIN gold.quarantine_decisions d USING (received_ns, stream, sequence, index)
-WHERE d.resolution = 2
-ORDER BY received_ns, stream, sequence, index, decided_at_ns, person, reason`
+SELECT d.decided_at_ns, min(d.person), min(d.reason)
+FROM gold.quarantine q JOIN gold.quarantine_decisions d USING (received_ns, stream, sequence, index, stage)
+WHERE q.entity = $1 AND q.metric = $2 AND d.resolution = 2 AND d.decided_at_ns = ANY ($3::bigint[])
+GROUP BY d.decided_at_ns
+HAVING count(DISTINCT (d.person, d.reason)) = 1`
 )
 
 // Quarantine calls fn for the entries that match, by key, in the order of the page,
@@ -281,29 +281,25 @@ func (tx *ReadTx) QuarantineGroups(ctx context.Context, f QuarantineFilter) ([]Q
 	return groups, nil
 }
 
-// Releases returns who released readings first, as far as they were, by their
-// stamps.
-func (tx *ReadTx) Releases(ctx context.Context, stamps []reading.Stamp) (map[reading.Stamp]reading.Decision, error) {
-	rows, err := tx.tx.Query(ctx, selectReleases, stampColumns(stamps)...)
+// Releases returns who released readings of an entity and metric at these times, in
+// Unix ns. A time at which several people did has nobody.
+func (tx *ReadTx) Releases(
+	ctx context.Context, entity, metric string, at []int64,
+) (map[int64]reading.Decision, error) {
+	rows, err := tx.tx.Query(ctx, selectReleases, storable(entity), storable(metric), at)
 	if err != nil {
 		return nil, fmt.Errorf("read releases: %w", err)
 	}
-	defer rows.Close()
-	released := make(map[reading.Stamp]reading.Decision)
-	for rows.Next() {
-		var (
-			s                       reading.Stamp
-			stream, sequence, index int64
-			d                       reading.Decision
-		)
-		if err := rows.Scan(&s.Received, &stream, &sequence, &index, &d.Person, &d.At, &d.Reason); err != nil {
-			return nil, fmt.Errorf("read releases: %w", err)
-		}
-		s.Stream, s.Sequence, s.Index = uint32(stream), uint64(sequence), uint32(index)
-		released[s] = d
-	}
-	if err := rows.Err(); err != nil {
+	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d reading.Decision, err error) {
+		err = row.Scan(&d.At, &d.Person, &d.Reason)
+		return d, err
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read releases: %w", err)
+	}
+	released := make(map[int64]reading.Decision, len(all))
+	for _, d := range all {
+		released[d.At] = d
 	}
 	return released, nil
 }

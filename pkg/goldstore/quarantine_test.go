@@ -3,6 +3,7 @@ package goldstore
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -233,6 +234,51 @@ func TestQuarantineIsFilteredAndPaged(t *testing.T) {
 			t.Errorf("-want +got:\n%s", diff)
 		}
 		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestReleasesAreFoundByTheirTimes has duplicates of a reading that two people released.
+func TestReleasesAreFoundByTheirTimes(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	p, err := s.LoadPosition(t.Context(), "quarantine", 0)
+	if err == nil {
+		_, err = s.ResetPosition(t.Context(), p, "QUARANTINE", created, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var (
+		rows      []QuarantineRow
+		decisions []QuarantineDecision
+	)
+	for i, person := range []string{"bob", "ann", "cid", "dan"} {
+		stamp := reading.Stamp{Received: int64(i + 1), Sequence: 1}
+		rows = append(rows, QuarantineRow{
+			Stamp: stamp, Stage: "silver", Rule: "out_of_range", Epoch: 1, Reading: reading.Reading{EntityID: "a", Metric: "m"},
+		})
+		decisions = append(decisions, QuarantineDecision{
+			Stamp: stamp, Stage: "silver", Resolution: reading.Released, Epoch: 1,
+			Decision: reading.Decision{Person: person, At: []int64{60, 50, 70, 70}[i], Reason: "true"},
+		})
+	}
+	move := PositionMove{Stage: "quarantine", Stream: "QUARANTINE", Created: created, To: 1}
+	if err := s.ProjectQuarantine(t.Context(), move, rows, decisions); err != nil {
+		t.Fatal(err)
+	}
+	err = s.Read(t.Context(), func(tx *ReadTx) error {
+		got, err := tx.Releases(t.Context(), "a", "m", []int64{50, 60, 70, 80})
+		if diff := gocmp.Diff(map[int64]reading.Decision{50: decisions[1].Decision, 60: decisions[0].Decision}, got); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
+		}
+		other, othersErr := tx.Releases(t.Context(), "b", "m", []int64{50})
+		if len(other) != 0 {
+			t.Errorf("of another entity: %v", other)
+		}
+		return errors.Join(err, othersErr)
 	})
 	if err != nil {
 		t.Fatal(err)

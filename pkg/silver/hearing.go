@@ -28,19 +28,21 @@ func NewHearing(epochs catalog.Epochs, entityID, metric, unit string) *Hearing {
 func (h *Hearing) Newest() *Bench { return h.benches[len(h.benches)-1] }
 
 // Judge appends to dst the judgements of a reading that gold needs, and returns
-// the newest epoch's, which may refuse it, and whether an earlier epoch's refuses
-// it.
+// the newest epoch's, which may refuse it, and the epoch until which an earlier one
+// refuses it: the first behind the last of these, 0 when none does.
 //
 // For each epoch it gives the judgement if that accepts the reading, and the
 // rejection of what the epoch before made of it if this one makes something
 // else of it or refuses it. See gold.Winners for what they do.
 func (h *Hearing) Judge(
 	dst []Judgement, r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver,
-) (all []Judgement, newest Judgement, refused bool) {
+) (all []Judgement, newest Judgement, refusedUntil uint64) {
 	for i, b := range h.benches {
 		before := newest
-		refused = refused || i > 0 && !before.accepted
 		newest = b.Judge(r, stamp, waiver)
+		if i > 0 && !before.accepted {
+			refusedUntil = newest.Epoch
+		}
 		if before.accepted && (!newest.accepted || !newest.sameContent(&before)) {
 			dst = append(dst, before.rejected(&newest))
 		}
@@ -48,7 +50,7 @@ func (h *Hearing) Judge(
 			dst = append(dst, newest)
 		}
 	}
-	return dst, newest, refused
+	return dst, newest, refusedUntil
 }
 
 // sameContent reports whether two judgements accept the same content by the

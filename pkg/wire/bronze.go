@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 
@@ -54,16 +53,6 @@ func (e *BronzeEncoder) Marshal() ([]byte, error) {
 	e.columns.reset()
 	e.waivers, e.again = nil, false
 	return data, nil
-}
-
-// AppendAgain returns a message of readings as one of readings that were in
-// quarantine.
-func AppendAgain(data []byte) ([]byte, error) {
-	again, err := proto.Marshal(&energyv1.BronzeBatch{Again: true})
-	if err != nil {
-		return nil, fmt.Errorf("marshal bronze batch: %w", err)
-	}
-	return append(bytes.Clone(data), again...), nil // fields that stand behind a message are merged into it
 }
 
 // EpochMarker returns the message that makes everything behind it in a partition

@@ -62,12 +62,6 @@ func TestReleasesTravel(t *testing.T) {
 	if b, err = wire.DecodeBronze(data); err != nil || b.Again() || slices.Collect(b.Rows())[0].Waived != nil {
 		t.Errorf("a waiver stays in the encoder: %v", err)
 	}
-	if data, err = wire.AppendAgain(data); err != nil {
-		t.Fatal(err)
-	}
-	if b, err = wire.DecodeBronze(data); err != nil || !b.Again() || b.Len() != 1 {
-		t.Errorf("what comes again does not say so: %v", err)
-	}
 }
 
 // TestWaiversOfOneRowAreOne: who gave the last one let the reading pass.

@@ -40,7 +40,10 @@ func Version(span time.Duration) *rapid.Generator[gold.Version] {
 			Stamp:    Stamp().Draw(t, "stamp"),
 		}
 		if v.Waived { // some time after it was received, now and then at once
-			v.Released = v.Stamp.Received + rapid.Int64Range(0, 5).Draw(t, "released")*int64(time.Second)
+			// 0 is not known.
+			if n := rapid.Int64Range(-1, 5).Draw(t, "released"); n >= 0 {
+				v.Released = v.Stamp.Received + n*int64(time.Second)
+			}
 		}
 		return v
 	})

@@ -203,6 +203,10 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 	if err != nil {
 		return err
 	}
+	since, err := a.since(ctx, applied)
+	if err != nil {
+		return err
+	}
 	ends, err := a.received(ctx)
 	if err != nil {
 		return err
@@ -211,6 +215,7 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 		Epochs:   a.epochs.All().Until(epoch.Epoch()),
 		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
 		Marks:    marks,
+		Since:    since,
 		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
 	}
 	g, working := errgroup.WithContext(ctx)

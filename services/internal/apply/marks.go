@@ -46,6 +46,35 @@ func (a *application) marks(ctx context.Context, epoch, applied uint64) (broker.
 	}
 }
 
+// since returns, for sequences of partitions, the first epoch that can have refused
+// what stands there without the quarantine knowing what became of it: the one that
+// was applied, which has told, or a later one behind whose marker that stands.
+func (a *application) since(ctx context.Context, applied uint64) (func(int, uint64) uint64, error) {
+	bronze, err := broker.Stream(ctx, a.JetStream, broker.StreamBronze)
+	if err != nil {
+		return nil, err
+	}
+	marked := make(map[uint64][]uint64) // where the epochs' markers stand
+	for epoch := applied + 1; epoch <= a.at.Epoch.Epoch(); epoch++ {
+		kept, _, err := a.store.Marks(ctx, epoch)
+		if err != nil {
+			return nil, err
+		}
+		if kept.In(bronze) && len(kept.Sequences) > 0 {
+			marked[epoch] = kept.Sequences
+		}
+	}
+	return func(partition int, sequence uint64) uint64 {
+		first := applied
+		for epoch, sequences := range marked {
+			if sequences[partition] < sequence {
+				first = max(first, epoch)
+			}
+		}
+		return first
+	}, nil
+}
+
 // mark puts a marker into each partition and notes where the first ones are, which
 // may be another run's.
 func (a *application) mark(ctx context.Context, epoch uint64, kept *broker.Marks) error {

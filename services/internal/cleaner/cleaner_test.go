@@ -2,6 +2,7 @@ package cleaner_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/cleaner"
 	"github.com/energy-platform/energy/services/internal/epochs"
+	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 func TestCleaner(t *testing.T) {
@@ -111,7 +113,7 @@ func TestMarker(t *testing.T) {
 
 	// Judged again, the reading's history is sent: accepted, then rejected.
 	rejudger := cleaner.NewRejudger(0, all, cleaner.Again{
-		Selected: func(string) bool { return true }, Mark: before.Sequence,
+		Selected: everyMetric, Mark: before.Sequence, Since: func(uint64) uint64 { return 1 },
 	})
 	out, err = rejudger.Rejudge(t.Context(), []broker.Message{before})
 	if err != nil || (out.Counts != broker.Counts{In: 1, Out: 2, Quarantined: 1}) {
@@ -132,6 +134,143 @@ func TestMarker(t *testing.T) {
 	}
 	if !slices.Equal(got, []bool{false, true}) {
 		t.Errorf("rejected: %v", got)
+	}
+}
+
+func everyMetric(string) bool { return true }
+
+// TestRejudgedReadingsTellTheQuarantine judges readings again that epochs of a
+// growing range have refused, or never judged.
+func TestRejudgedReadingsTellTheQuarantine(t *testing.T) {
+	t.Parallel()
+	all := growing(t, 300, 500, 550)
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).UnixNano()
+	const behindSecond = 9 // what stands there no epoch before the second has judged
+	for name, tt := range map[string]struct {
+		value    float64
+		sequence uint64
+		again    bool
+		waiver   *reading.Waiver
+		want     reading.Resolution
+	}{
+		"all epochs accept it":                                    {value: 230, sequence: 1},
+		"the first refused it":                                    {value: 400, sequence: 1, want: reading.Accepted},
+		"the first would have refused it":                         {value: 400, sequence: behindSecond},
+		"the second refused it":                                   {value: 520, sequence: behindSecond, want: reading.Accepted},
+		"all refuse it":                                           {value: 600, sequence: 1},
+		"it came back from quarantine":                            {value: 400, sequence: behindSecond, again: true, want: reading.Accepted},
+		"it came back from quarantine, and no epoch refuses that": {value: 230, sequence: 1, again: true, want: reading.Accepted},
+		"it was released": {value: 600, sequence: behindSecond, again: true, waiver: &reading.Waiver{
+			Rules: reading.Rules(0).With(reading.OutOfRange), Epoch: 2, Decision: reading.Decision{Person: "ann", At: at + 1},
+		}, want: reading.Released},
+	} {
+		var bronze wire.BronzeEncoder
+		r, stamp := reading.Reading{EntityID: "a", Metric: "u", Value: tt.value, Time: at}, reading.Stamp{Received: at, Sequence: 1}
+		if tt.again {
+			bronze.Release(r, stamp, tt.waiver)
+		} else {
+			bronze.Add(r, stamp)
+		}
+		data, err := bronze.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rejudger := cleaner.NewRejudger(0, all, cleaner.Again{
+			Selected: everyMetric, Mark: tt.sequence,
+			Since: func(sequence uint64) uint64 {
+				if sequence >= behindSecond {
+					return 2
+				}
+				return 1
+			},
+		})
+		out, err := rejudger.Rejudge(t.Context(), []broker.Message{{Sequence: tt.sequence, Data: data}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resolution(t, out, 3, stamp); got != tt.want {
+			t.Errorf("%s: the quarantine is told %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
+// growing returns epochs of a metric u whose greatest value is each of these.
+func growing(t *testing.T, greatest ...int) (all catalog.Epochs) {
+	t.Helper()
+	for _, limit := range greatest {
+		document := fmt.Sprintf("units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: %d}}", limit)
+		var err error
+		if all, err = all.Append(time.Time{}, []byte(document)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
+}
+
+// resolution returns what the quarantine is told of the reading with that stamp,
+// Refused if nothing. All of it is to be by that epoch.
+func resolution(t *testing.T, out stage.Output, epoch uint64, stamp reading.Stamp) (as reading.Resolution) {
+	t.Helper()
+	for _, m := range out.Messages {
+		if !strings.HasPrefix(m.Subject, "quarantine.") {
+			continue
+		}
+		q, err := wire.DecodeQuarantine(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for of := range q.Resolved() {
+			if as != reading.Refused || of != stamp || q.Epoch != epoch || q.Stage != "silver" {
+				t.Errorf("the quarantine is told %s of %+v by epoch %d", q.Resolution, of, q.Epoch)
+			}
+			as = q.Resolution
+		}
+	}
+	return as
+}
+
+// TestReadingsThatComeBackTellTheQuarantine judges readings that were in quarantine,
+// as they come.
+func TestReadingsThatComeBackTellTheQuarantine(t *testing.T) {
+	t.Parallel()
+	all := growing(t, 300)
+	at := time.Date(2026, 6, 1, 12, 0, 0, 0, time.UTC).UnixNano()
+	waiver := &reading.Waiver{
+		Rules: reading.Rules(0).With(reading.OutOfRange), Epoch: 1, Decision: reading.Decision{Person: "ann", At: at + 1},
+	}
+	for name, tt := range map[string]struct {
+		value  float64
+		again  bool
+		waiver *reading.Waiver
+		want   reading.Resolution
+		counts broker.Counts
+	}{
+		"a new one":         {value: 230, counts: broker.Counts{In: 1, Out: 1}},
+		"accepted":          {value: 230, again: true, want: reading.Accepted, counts: broker.Counts{In: 1, Out: 1, Again: 1}},
+		"refused as before": {value: 400, again: true, counts: broker.Counts{In: 1, Quarantined: 1, Again: 1}},
+		"released": {
+			value: 400, again: true, waiver: waiver, want: reading.Released, counts: broker.Counts{In: 1, Out: 1, Again: 1}},
+		"released without need": {
+			value: 230, again: true, waiver: waiver, want: reading.Accepted, counts: broker.Counts{In: 1, Out: 1, Again: 1}},
+	} {
+		var bronze wire.BronzeEncoder
+		r, stamp := reading.Reading{EntityID: "a", Metric: "u", Value: tt.value, Time: at}, reading.Stamp{Received: at, Sequence: 1}
+		if tt.again {
+			bronze.Release(r, stamp, tt.waiver)
+		} else {
+			bronze.Add(r, stamp)
+		}
+		data, err := bronze.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := cleaner.New(0, epochs.Fixed{Catalog: all.Newest()}).Clean(t.Context(), []broker.Message{{Data: data}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resolution(t, out, 1, stamp); got != tt.want || out.Counts != tt.counts {
+			t.Errorf("%s: the quarantine is told %q, want %q; counts are %+v", name, got, tt.want, out.Counts)
+		}
 	}
 }
 

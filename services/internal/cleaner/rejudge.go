@@ -19,6 +19,10 @@ type Again struct {
 	Mark uint64
 	// Before is the end of the time in which the others were received.
 	Before time.Time
+	// Since tells of a sequence of the partition which epoch is the first that can have
+	// refused what stands there without the quarantine being told if a later one, before
+	// the newest, accepts it.
+	Since func(sequence uint64) uint64
 }
 
 // takes reports whether a row of a message is judged again.
@@ -51,9 +55,9 @@ func NewRejudger(partition int, epochs catalog.Epochs, again Again) *Rejudger {
 
 // Rejudge returns the silver and quarantine messages of a batch of bronze: for
 // each reading to be judged again its judgements under all epochs and, where the
-// newest refuses it, the refusal; where that accepts what an earlier one refused,
-// that it does. Out counts judgements, In readings. What cannot be decoded is left to
-// the cleaner.
+// newest refuses it, the refusal; where that accepts what an earlier one may have put
+// into quarantine, that it does. Out counts judgements, In readings. What cannot be
+// decoded is left to the cleaner.
 func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.Output, error) {
 	for i := range messages {
 		m := &messages[i]
@@ -67,9 +71,10 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 				hearings[i] = r.court.hearing(names)
 			}
 		}
+		since := r.again.Since(m.Sequence)
 		for row := range batch.Rows() {
 			if h := hearings[row.Series]; h != nil && r.again.takes(m, &row) {
-				r.court.hear(h, &row, batch.Again())
+				r.court.hear(h, &row, since, batch.Again())
 			}
 		}
 	}
@@ -89,22 +94,22 @@ func newCourt(partition int, epochs catalog.Epochs) court {
 }
 
 // hear passes on the judgements of a reading under all epochs and, where the newest
-// refuses it, the refusal. Again says that it was in quarantine, whether or not an
-// epoch refuses it.
-func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, again bool) {
+// refuses it, the refusal. The quarantine can have entries of it since that epoch.
+// Again says that it has some, whether or not an epoch refuses it.
+func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) {
 	c.out.counts.In++
 	var (
-		newest  silver.Judgement
-		refused bool
+		newest silver.Judgement
+		until  uint64
 	)
-	c.all, newest, refused = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
+	c.all, newest, until = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
 	for i := range c.all {
 		c.out.pass(&c.all[i])
 	}
 	switch {
 	case !newest.Accepted():
 		c.out.refuseJudged(&newest)
-	case refused || again:
+	case until > since || again:
 		c.out.resolve(&newest, row.Waived)
 	}
 }

@@ -55,7 +55,7 @@ func (r *Replayer) message(m *broker.Message) {
 	for row := range batch.Rows() {
 		h := hearings[row.Series]
 		if received(m, &row) < before[row.Series] {
-			r.court.hear(h, &row, false) // its entry is resolved, if it has one
+			r.court.hear(h, &row, 0, false) // its entry is resolved, if it has one
 			continue
 		}
 		out.counts.In++

@@ -61,7 +61,8 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 			out, err := first.Clean(t.Context(), messages[:k])
 			collectSilver(t, live, out, err)
 			again := cleaner.NewRejudger(0, all, cleaner.Again{
-				Selected: func(string) bool { return true }, Mark: uint64(place + 1), Before: time.Unix(0, markedAt),
+				Selected: everyMetric, Mark: uint64(place + 1), Before: time.Unix(0, markedAt),
+				Since: func(uint64) uint64 { return 1 },
 			})
 			out, err = again.Rejudge(t.Context(), messages[:k])
 			collectSilver(t, live, out, err)

@@ -111,6 +111,9 @@ func (f *quarantineFlags) filter() (*energyv1.QuarantineFilter, *time.Location, 
 		instantFlag{"--from", f.from, &out.Start}, instantFlag{"--to", f.to, &out.End},
 		instantFlag{"--received-since", f.receivedSince, &out.ReceivedStart},
 		instantFlag{"--received-until", f.receivedUntil, &out.ReceivedEnd})
+	if len(f.states) > 1 && slices.Contains(f.states, "all") {
+		faults = append(faults, errors.New("--state: all is every state: give it alone"))
+	}
 	for _, name := range f.states {
 		state, ok := energyv1.QuarantineState_value["QUARANTINE_STATE_"+strings.ToUpper(name)]
 		switch {

@@ -32,8 +32,15 @@ const (
 	stageSilver = "silver"
 )
 
-// messageBytes is where a message is closed.
-const messageBytes = 64 << 10
+const (
+	// messageBytes is where a message is closed.
+	messageBytes = 64 << 10
+	// heldBytes bounds what a call gathers before it sends that on, but for what a
+	// single message becomes.
+	heldBytes = 4 << 20
+	// rowBytes is about what a row of the quarantine takes besides its texts.
+	rowBytes = 64
+)
 
 // Deps is what is decided on.
 type Deps struct {
@@ -70,16 +77,19 @@ type decision struct {
 	Result
 	judge    *silver.Judge
 	benches  map[reading.Series]*silver.Bench
-	bronze   []wire.BronzeEncoder // by partition
-	resolved map[string]*refusal.Collector
-	messages []*nats.Msg
+	again    []wire.BronzeEncoder          // readings that were in quarantine, by partition
+	besides  []wire.BronzeEncoder          // others that came with them
+	told     map[string]*refusal.Collector // what the quarantine is told, by stage
+	messages []*nats.Msg                   // of readings
+	held     int                           // bytes of all these
 	err      error
 }
 
 func (d Deps) begin() *decision {
 	return &decision{
 		Deps: d, judge: silver.NewJudge(d.Epochs().Newest()), benches: make(map[reading.Series]*silver.Bench),
-		bronze: make([]wire.BronzeEncoder, d.Partitions), resolved: make(map[string]*refusal.Collector),
+		again: make([]wire.BronzeEncoder, d.Partitions), besides: make([]wire.BronzeEncoder, d.Partitions),
+		told: make(map[string]*refusal.Collector),
 	}
 }
 
@@ -88,8 +98,11 @@ func (d Deps) Release(ctx context.Context, entries []goldstore.QuarantineEntry, 
 	c := d.begin()
 	for i := range entries {
 		c.release(&entries[i], by)
+		if err := c.sendFull(ctx); err != nil {
+			return c.Result, err
+		}
 	}
-	return c.send(ctx)
+	return c.Result, c.send(ctx)
 }
 
 func (c *decision) release(e *goldstore.QuarantineEntry, by reading.Decision) {
@@ -110,7 +123,7 @@ func (c *decision) release(e *goldstore.QuarantineEntry, by reading.Decision) {
 		if j := c.bench(&e.Reading).Judge(e.Reading, e.Stamp, waiver); !j.Accepted() {
 			fault = "no waiver lets it pass: " + j.Detail
 		} else {
-			c.append(e.Reading, e.Stamp, waiver)
+			c.sendAgain(e.Reading, e.Stamp, waiver)
 			c.Done = append(c.Done, e.Key())
 		}
 	}
@@ -162,20 +175,31 @@ func (c *decision) bench(r *reading.Reading) *silver.Bench {
 	return b
 }
 
-// append adds a reading to its partition's messages.
-func (c *decision) append(r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver) {
+// sendAgain adds a reading that was in quarantine to its partition's messages.
+func (c *decision) sendAgain(r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver) {
+	c.add(c.again, &r, func(e *wire.BronzeEncoder) { e.Release(r, stamp, waiver) })
+}
+
+// sendBesides adds a reading that has no entry.
+func (c *decision) sendBesides(r reading.Reading, stamp reading.Stamp) {
+	c.add(c.besides, &r, func(e *wire.BronzeEncoder) { e.Add(r, stamp) })
+}
+
+func (c *decision) add(to []wire.BronzeEncoder, r *reading.Reading, row func(*wire.BronzeEncoder)) {
 	p := int(reading.Partition(r.EntityID, uint32(c.Partitions)))
-	c.bronze[p].Release(r, stamp, waiver)
-	if c.bronze[p].Size() >= messageBytes {
-		c.close(p)
+	c.held -= to[p].Size()
+	row(&to[p])
+	c.held += to[p].Size()
+	if to[p].Size() >= messageBytes {
+		c.close(to, p)
 	}
 }
 
-func (c *decision) close(p int) {
-	if c.bronze[p].Len() == 0 {
+func (c *decision) close(of []wire.BronzeEncoder, p int) {
+	if of[p].Len() == 0 {
 		return
 	}
-	data, err := c.bronze[p].Marshal()
+	data, err := of[p].Marshal()
 	if err != nil {
 		c.err = err
 		return
@@ -201,16 +225,30 @@ func (d Deps) Discard(ctx context.Context, entries []goldstore.QuarantineEntry, 
 			c.resolve(e, reading.Discarded, by)
 			c.Done = append(c.Done, e.Key())
 		}
+		if err := c.sendFull(ctx); err != nil {
+			return c.Result, err
+		}
 	}
-	return c.send(ctx)
+	return c.Result, c.send(ctx)
 }
 
 // resolve tells the quarantine what became of an entry.
 func (c *decision) resolve(e *goldstore.QuarantineEntry, as reading.Resolution, by reading.Decision) {
-	if c.resolved[e.Stage] == nil {
-		c.resolved[e.Stage] = refusal.NewCollector(e.Stage)
+	c.held += rowBytes + len(by.Person) + len(by.Reason)
+	c.tell(e.Stage).Resolve(as, e.Epoch, e.Stamp, by)
+}
+
+// refuseAnew tells the quarantine of what has no entry yet, or has this one.
+func (c *decision) refuseAnew(rule reading.Rule, r wire.Refusal) {
+	c.held += rowBytes + len(r.Detail) + len(r.Payload)
+	c.tell(stageIngest).Add(rule, 0, r)
+}
+
+func (c *decision) tell(stage string) *refusal.Collector {
+	if c.told[stage] == nil {
+		c.told[stage] = refusal.NewCollector(stage)
 	}
-	c.resolved[e.Stage].Resolve(as, e.Epoch, e.Stamp, by)
+	return c.told[stage]
 }
 
 // isToken reports whether a stage's name can stand in a subject.
@@ -218,35 +256,34 @@ func isToken(stage string) bool {
 	return stage != "" && strings.Trim(stage, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
 }
 
-// send stores what was decided: readings first, then what became of entries.
-func (c *decision) send(ctx context.Context) (Result, error) {
-	for p := range c.bronze {
-		c.close(p)
-	}
-	if c.err != nil {
-		return c.Result, c.err
-	}
-	if err := c.publish(ctx, c.messages); err != nil {
-		return c.Result, err
-	}
-	var messages []*nats.Msg
-	for _, of := range c.resolved {
-		resolved, err := of.Messages()
-		if err != nil {
-			return c.Result, err
-		}
-		messages = append(messages, resolved...)
-	}
-	return c.Result, c.publish(ctx, messages)
-}
-
-// publish stores messages, again what the broker does not take now, until ctx ends.
-func (c *decision) publish(ctx context.Context, messages []*nats.Msg) error {
-	if len(messages) == 0 {
+// sendFull stores what was decided if that takes much memory.
+func (c *decision) sendFull(ctx context.Context) error {
+	if c.held < heldBytes {
 		return nil
 	}
-	return new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
-		_, err := c.Publisher.PublishAll(ctx, messages)
+	return c.send(ctx)
+}
+
+// send stores what was decided: readings first, then what the quarantine is told.
+func (c *decision) send(ctx context.Context) error {
+	for p := range c.Partitions {
+		c.close(c.again, p)
+		c.close(c.besides, p)
+	}
+	if c.err != nil {
+		return c.err
+	}
+	if err := c.Publisher.Deliver(ctx, c.messages, nil, nil); err != nil {
 		return err
-	})
+	}
+	var told []*nats.Msg
+	for _, of := range c.told {
+		messages, err := of.Messages()
+		if err != nil {
+			return err
+		}
+		told = append(told, messages...)
+	}
+	c.messages, c.held = nil, 0
+	return c.Publisher.Deliver(ctx, told, nil, nil)
 }

@@ -3,7 +3,9 @@ package query
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
+	"unicode"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -89,6 +91,8 @@ func (q *Quarantine) decision(req interface {
 		return by, invalid("person", "%s", nameFault(by.Person))
 	case by.Reason == "":
 		return by, invalid("reason", "is required: say why")
+	case strings.ContainsFunc(by.Reason, unicode.IsControl):
+		return by, invalid("reason", "has control characters: give text of one line")
 	case len(by.Reason) > maxReason:
 		return by, invalid("reason", "has %d bytes: at most %d are allowed", len(by.Reason), maxReason)
 	}

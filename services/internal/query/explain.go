@@ -39,9 +39,14 @@ func (s *Server) ExplainAggregate(
 	}
 	ctx, cancel := context.WithTimeout(out.Context(), s.timeout)
 	defer cancel()
-	var versions []gold.Version
-	err = s.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
-		versions, err = q.versions(ctx, tx)
+	var (
+		versions []gold.Version
+		told     telling
+	)
+	err = s.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) { // invariant 11
+		if versions, err = q.versions(ctx, tx); err == nil {
+			told.releases, err = q.releases(ctx, tx, versions)
+		}
 		return err
 	})
 	if err != nil {
@@ -50,11 +55,7 @@ func (s *Server) ExplainAggregate(
 	if q.knownAt != nil {
 		versions = gold.KnownAt(s.epochs().Newest().History(), versions, *q.knownAt)
 	}
-	var told telling
-	if told.origins, err = s.origins(ctx, versions); err == nil {
-		told.releases, err = s.releases(ctx, versions)
-	}
-	if err != nil {
+	if told.origins, err = s.origins(ctx, versions); err != nil {
 		return statusOf(err)
 	}
 	for i := 0; i < len(versions); {
@@ -214,27 +215,25 @@ func (m *message) fetch(ctx context.Context, js jetstream.JetStream, stamp readi
 // telling is what is known of versions besides themselves.
 type telling struct {
 	origins  origins
-	releases map[reading.Stamp]reading.Decision
+	releases map[int64]reading.Decision // by when
 }
 
-// releases returns who released the versions that rest on a waiver.
-func (s *Server) releases(
-	ctx context.Context, versions []gold.Version,
-) (by map[reading.Stamp]reading.Decision, err error) {
-	var stamps []reading.Stamp
+// releases returns who released versions of the series that rest on a waiver, by when.
+// A version has the stamp of one duplicate and the release of another, so that only
+// the time tells.
+func (q *explanation) releases(
+	ctx context.Context, tx *goldstore.ReadTx, versions []gold.Version,
+) (map[int64]reading.Decision, error) {
+	var at []int64
 	for i := range versions {
-		if versions[i].Waived {
-			stamps = append(stamps, versions[i].Stamp)
+		if versions[i].Released != 0 {
+			at = append(at, versions[i].Released)
 		}
 	}
-	if len(stamps) == 0 {
+	if len(at) == 0 {
 		return nil, nil //nolint:nilnil // none was
 	}
-	err = s.store.Read(ctx, func(tx *goldstore.ReadTx) error {
-		by, err = tx.Releases(ctx, stamps)
-		return err
-	})
-	return by, err
+	return tx.Releases(ctx, q.series.EntityID, q.series.Metric, at)
 }
 
 // explain tells what becomes of the versions of one event time.
@@ -275,7 +274,7 @@ func (t *telling) released(v *gold.Explained, one *energyv1.ExplainedVersion) {
 		one.ReleasedAt = timestamp(v.Released)
 		text += " at " + one.GetReleasedAt().AsTime().Format(time.RFC3339)
 	}
-	if by, known := t.releases[v.Stamp]; known {
+	if by, known := t.releases[v.Released]; known {
 		one.ReleasedBy, one.ReleaseReason = by.Person, by.Reason
 		text += fmt.Sprintf(" by %s: %s", by.Person, by.Reason)
 	}

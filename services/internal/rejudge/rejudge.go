@@ -31,7 +31,11 @@ type Job struct {
 	// job of the same epoch is run.
 	Selected func(metric string) bool
 	Marks    broker.Marks // of the epoch
-	Limits   broker.BatchLimits
+	// Since tells of a sequence of a partition which epoch is the first that can have
+	// put what stands there into quarantine for good: earlier ones did not judge it, or
+	// what became of it then was told.
+	Since  func(partition int, sequence uint64) uint64
+	Limits broker.BatchLimits
 }
 
 // Run judges the readings of one partition again that stand before the epoch's
@@ -39,13 +43,14 @@ type Job struct {
 // BRONZE up to a sequence. It goes on from where a run of the same epoch and
 // partition was stopped.
 func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) error {
+	since := func(sequence uint64) uint64 { return j.Since(partition, sequence) }
 	return stage.Run(ctx, d, stage.Config{
 		Key:    Key(j.Epochs.Len(), partition),
 		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 		Limits:     j.Limits, Until: until,
 		Process: cleaner.NewRejudger(partition, j.Epochs, cleaner.Again{
-			Selected: j.Selected, Mark: j.Marks.Sequences[partition], Before: j.Marks.Behind,
+			Selected: j.Selected, Mark: j.Marks.Sequences[partition], Before: j.Marks.Behind, Since: since,
 		}).Rejudge,
 	})
 }

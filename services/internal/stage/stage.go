@@ -193,23 +193,7 @@ func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 
 // publish stores all messages, retrying what the broker does not take now.
 func (s *runner) publish(ctx context.Context, messages []*nats.Msg) error {
-	return s.retry(ctx, "publish", func() error {
-		acks, err := s.Publisher.PublishAll(ctx, messages)
-		s.position.RestOn(messages, acks)
-		messages = unconfirmed(messages, acks)
-		return err
-	})
-}
-
-// unconfirmed returns the messages that have no acknowledgement.
-func unconfirmed(messages []*nats.Msg, acks []broker.Ack) []*nats.Msg {
-	left := make([]*nats.Msg, 0, len(messages))
-	for i, m := range messages {
-		if i >= len(acks) || acks[i].Sequence == 0 {
-			left = append(left, m)
-		}
-	}
-	return left
+	return s.Publisher.Deliver(ctx, messages, s.told(ctx, "publish"), s.position.RestOn)
 }
 
 // move stores the position behind the last message of a batch, retrying while
@@ -230,13 +214,17 @@ func (s *runner) move(ctx context.Context, last *broker.Message, counts broker.C
 	})
 }
 
-// retry calls what until it succeeds or fails for good, and tells how the stage
-// is meanwhile.
+// retry calls what until it succeeds or fails for good.
 func (s *runner) retry(ctx context.Context, name string, what func() error) error {
-	return new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(err error) {
+	return new(broker.Backoff).Retry(ctx, broker.IsRetryable, s.told(ctx, name), what)
+}
+
+// told returns what tells how the stage is while something is tried again.
+func (s *runner) told(ctx context.Context, what string) func(error) {
+	return func(err error) {
 		s.Report(s.Key, err)
 		if err != nil {
-			s.Logger.WarnContext(ctx, "stage retries", "what", name, "error", err)
+			s.Logger.WarnContext(ctx, "stage retries", "what", what, "error", err)
 		}
-	}, what)
+	}
 }
