@@ -175,6 +175,12 @@ func TestReleasedReadingsCount(t *testing.T) {
 	if diff := cmp.Diff(e, p.entry(t, "m"), protocmp.Transform()); diff != "" {
 		t.Errorf("the entry has changed:\n%s", diff)
 	}
+
+	// A replay gives releases too.
+	p.verified(t, p.databaseURL, "readings")
+	second := database(t)
+	p.batch(t, second)
+	sameRows(t, "another database", content, p.on(second).rows(t, "gold.content"))
 }
 
 // releaseUnseen releases an entry as one does who has read it before anybody else

@@ -58,6 +58,9 @@ func NewGathering(dir string, files int, of func(reading.Series) int) (*Gatherin
 		}
 		s.out[i] = bufio.NewWriterSize(s.files[i], 32<<10)
 	}
+	// Where open files may be removed, one that is killed leaves none; elsewhere Close
+	// removes them.
+	_ = os.RemoveAll(own)
 	return s, nil
 }
 
