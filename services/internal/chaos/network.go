@@ -2,9 +2,11 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
@@ -36,11 +38,23 @@ func (n network) line(name, server string) (*line, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := toxiproxy.NewProxy(n.server, name, address, server)
-	if err := p.Start(); err != nil {
+	l := &line{proxy: toxiproxy.NewProxy(n.server, name, address, server)}
+	if err := l.open(); err != nil {
 		return nil, fmt.Errorf("line %s: %w", name, err)
 	}
-	return &line{proxy: p}, nil
+	return l, nil
+}
+
+// open listens. A process that we fork meanwhile holds what was listened to before for a
+// moment, until it runs its program: that is waited out.
+func (l *line) open() (err error) {
+	const patience = 10 * time.Second
+	for over := time.Now().Add(patience); ; <-time.After(pollPause) {
+		err = l.proxy.Start()
+		if !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(over) {
+			return err
+		}
+	}
 }
 
 // address is where the line is entered.
@@ -57,7 +71,7 @@ func (l *line) lead(server string) error {
 	if l.isCut {
 		return nil
 	}
-	return l.proxy.Start()
+	return l.open()
 }
 
 // cut ends all connections and lets none come about until mend.
@@ -77,7 +91,7 @@ func (l *line) mend(ctx context.Context) error {
 		return nil
 	}
 	l.isCut = false
-	return l.proxy.Start()
+	return l.open()
 }
 
 // slow delays all that goes through the line, both ways.
