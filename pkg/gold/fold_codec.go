@@ -148,6 +148,8 @@ type foldWriter struct {
 	mask    int // where it stands
 	at      int // of the next number
 	present uint64
+
+	last, other int64 // times that were written in ns
 }
 
 // has counts a number, which is there or zero.
@@ -177,9 +179,14 @@ func (w *foldWriter) count(v *uint64) {
 	}
 }
 
-// wholeSeconds is the byte before a time that is a varint of seconds; another one stands
-// before eight bytes of ns, which are read faster than a long varint.
-const wholeSeconds = 1
+// The byte before a time tells how it goes on. Receive times are not in whole seconds
+// and few: most of a fold's are one of the two before.
+const (
+	nanoseconds  = 0 // eight bytes, which are read faster than a long varint
+	wholeSeconds = 1 // a varint
+	lastAgain    = 2 // nothing: it is the last one that was written in ns
+	otherAgain   = 3 // nothing: it is the one before that
+)
 
 func (w *foldWriter) time(v *int64) {
 	if !w.has(*v != 0) {
@@ -190,7 +197,15 @@ func (w *foldWriter) time(v *int64) {
 		w.out = binary.AppendVarint(append(w.out, wholeSeconds), d/int64(time.Second))
 		return
 	}
-	w.out = binary.LittleEndian.AppendUint64(append(w.out, 0), uint64(d))
+	switch d {
+	case w.last:
+		w.out = append(w.out, lastAgain)
+	case w.other:
+		w.out = append(w.out, otherAgain)
+	default:
+		w.out = binary.LittleEndian.AppendUint64(append(w.out, nanoseconds), uint64(d))
+		w.last, w.other = d, w.last
+	}
 }
 
 // foldReader reads the numbers that there are into where it was told once that they
@@ -201,6 +216,8 @@ type foldReader struct {
 	bad bool
 	to  [64]destination
 	n   int
+
+	last, other int64 // times that were read in ns
 }
 
 // destination is where a number belongs.
@@ -233,6 +250,7 @@ func (r *foldReader) time(v *int64)    { r.add(destination{kind: timeNumber, int
 
 // read reads the numbers of a fold that starts then.
 func (r *foldReader) read(start int64) {
+	r.last, r.other = 0, 0
 	for present := r.fixed(); present != 0; present &= present - 1 {
 		switch d := &r.to[bits.TrailingZeros64(present)]; d.kind {
 		case floatNumber:
@@ -262,16 +280,24 @@ func (r *foldReader) fixed() uint64 {
 
 // since returns the next time, from the fold's start.
 func (r *foldReader) since() int64 {
-	switch {
-	case r.at == len(r.in):
+	if r.at == len(r.in) {
 		r.end()
 		return 0
-	case r.in[r.at] == wholeSeconds:
-		r.at++
+	}
+	r.at++
+	switch r.in[r.at-1] {
+	case wholeSeconds:
 		return r.varint() * int64(time.Second)
+	case lastAgain:
+		return r.last
+	case otherAgain:
+		return r.other
+	case nanoseconds:
+		r.last, r.other = int64(r.fixed()), r.last
+		return r.last
 	default:
-		r.at++
-		return int64(r.fixed())
+		r.end()
+		return 0
 	}
 }
 

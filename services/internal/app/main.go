@@ -117,7 +117,7 @@ func runService(
 			if queries != nil {
 				answers := p.Query(ctx)
 				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
-				queries.quarantine = query.NewQuarantine(answers, p.decide())
+				queries.quarantine = query.NewQuarantine(answers, p.decide(), p.log)
 			}
 			return lifecycle.All(ctx, append(build(p), p.epochs.Run, serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
 		},

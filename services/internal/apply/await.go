@@ -33,6 +33,7 @@ func (a *application) received(ctx context.Context) ([]uint64, error) {
 		if a.at.Unread == 0 {
 			break
 		}
+		a.tell()
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("wait for ingest, which has to read on in %d streams: %w", a.at.Unread, ctx.Err())

@@ -6,8 +6,10 @@
 //
 //   - every reading that a producer was acknowledged by JetStream is stored in READINGS,
 //     and each of those is in gold or in quarantine (invariant 4);
-//   - gold.content equals, byte for byte, that of a second, undisturbed platform over the
-//     same stored READINGS, see [Reference] (invariant 3);
+//   - gold.content equals, byte for byte, that of a second database which the same stored
+//     READINGS were taken into without any disturbance, by a batch run or by a platform
+//     that is left alone, see [Reference] (invariant 3);
+//   - energy verify finds no difference either;
 //   - gold's statistics per window are those that the fleet knows to be true;
 //   - no service ended by itself, and none took more memory than [Config.MemoryLimit].
 //
@@ -61,7 +63,7 @@ type Config struct {
 	MemoryLimit int64
 	// Patience bounds every wait; 0 is 5 minutes.
 	Patience time.Duration
-	// Reference computes gold anew; nil is [Replay].
+	// Reference computes gold anew; nil is [Batch].
 	Reference Reference
 	Logger    *slog.Logger
 }
@@ -91,7 +93,7 @@ func (r *Report) Write(w io.Writer) {
 	fmt.Fprintf(w, "seed %d: %d messages acknowledged in %s, %d refused for want of room, %d lost with an older tail\n",
 		r.Seed, r.Acked, r.Took.Round(time.Second), r.Refused, r.Lost)
 	fmt.Fprintf(w, "positions were moved by another owner %d times\n", r.Moved)
-	fmt.Fprintf(w, "%d readings stored: %d in gold, %d in quarantine; %d rows equal those of a platform left alone\n",
+	fmt.Fprintf(w, "%d readings stored: %d in gold, %d in quarantine; %d rows equal those computed anew\n",
 		r.Stored, r.InGold, r.Quarantine, r.Rows)
 	for f := range faultCount {
 		switch reason := r.Left[f]; {
@@ -115,7 +117,7 @@ func Run(ctx context.Context, c Config) (r *Report, err error) {
 		c.Patience = defaultPatience
 	}
 	if c.Reference == nil {
-		c.Reference = Replay
+		c.Reference = Batch
 	}
 	r = &Report{Seed: c.Seed, Done: make(map[Fault]int), Left: make(map[Fault]string), Memory: make(map[string]int64)}
 	f, err := newFleet(c)

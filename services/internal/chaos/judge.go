@@ -39,6 +39,11 @@ func (w *world) judge(ctx context.Context, f *fleet.Fleet) error {
 	if err := w.account(ctx, g); err != nil {
 		return err
 	}
+	if w.lost == 0 { // otherwise gold has stamps of messages that are no more
+		if err := w.deployment.tool(ctx, "verify"); err != nil {
+			return err
+		}
+	}
 	if err := w.compute(ctx); err != nil {
 		return fmt.Errorf("compute gold anew: %w", err)
 	}
@@ -128,7 +133,7 @@ func (w *world) equal(ctx context.Context, view string) (rows int, err error) {
 			return rows, fmt.Errorf("compare %s: %w", view, err)
 		}
 		if more != moreGot || wanted != is {
-			return rows, fmt.Errorf("%s differs at row %d from that of a platform left alone:\nhas %s\nnot %s",
+			return rows, fmt.Errorf("%s differs at row %d from that of the reference:\nhas %s\nnot %s",
 				view, rows, is, wanted)
 		}
 		if !more {

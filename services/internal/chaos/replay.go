@@ -23,6 +23,9 @@ type Stored struct {
 // Reference fills the database with the gold of the stored readings, all of them.
 type Reference func(context.Context, Stored) error
 
+// Batch has a batch run take the stored readings in (see energy run-batch).
+func Batch(ctx context.Context, s Stored) error { return s.deployment.tool(ctx, "run-batch") }
+
 // Replay has a set of services that nothing happens to read the stored readings.
 func Replay(ctx context.Context, s Stored) (err error) {
 	alone, err := s.deployment.newSet("alone", append(append([]string{}, stages...), "query"))

@@ -97,11 +97,15 @@ func (d *deployment) service(set, kind string) (*service, error) {
 
 // migrate makes streams and schema.
 func (d *deployment) migrate(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, filepath.Join(d.binaries, "energy"), "migrate",
-		"--partitions", "4", "--lease-ttl", "1s")
+	return d.tool(ctx, "migrate", "--partitions", "4", "--lease-ttl", "1s")
+}
+
+// tool runs the command energy, past all lines.
+func (d *deployment) tool(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(d.binaries, "energy"), args...)
 	cmd.Env = []string{"ENERGY_NATS_URL=" + d.server.url(), "DATABASE_URL=" + d.postgres.url(d.database)}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("energy migrate: %w\n%s", err, out)
+		return fmt.Errorf("energy %s: %w\n%s", args[0], err, out)
 	}
 	return nil
 }

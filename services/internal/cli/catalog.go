@@ -214,6 +214,9 @@ func applyCatalog(c *cobra.Command, js jetstream.JetStream, store *goldstore.Sto
 }
 
 func progressLine(p apply.Progress) string {
+	if p.Unread > 0 {
+		return fmt.Sprintf("epoch %d: ingest has to read on in %d streams first; is it running?", p.Epoch.Epoch(), p.Unread)
+	}
 	return fmt.Sprintf("epoch %d: %d readings judged again; gold has to follow in %d partitions, %d rows are behind",
 		p.Epoch.Epoch(), p.Readings, p.Waiting, p.Behind)
 }

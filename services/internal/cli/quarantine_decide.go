@@ -147,13 +147,14 @@ func userName() string {
 
 func (f *decideFlags) run(c *cobra.Command, d decider, keys []string) error {
 	filter, _, err := f.filter()
-	switch picked := f.given(c) || f.yes; {
+	switch picked := f.given(c); {
 	case err != nil:
 		return usageError{err}
 	case len(keys) > 0 && picked:
 		return usageError{fmt.Errorf("%s takes keys or flags that pick entries, not both", c.CommandPath())}
 	case len(keys) == 0 && !picked:
-		return usageError{fmt.Errorf("%s: which entries? give keys, or flags that pick them such as --rule", c.CommandPath())}
+		return usageError{fmt.Errorf("%s: which entries? give keys, or flags that pick them such as --rule, "+
+			"or --state open for all that are open", c.CommandPath())}
 	case d.reasoned && f.reason == "":
 		return usageError{fmt.Errorf("--reason is required: say why")}
 	case f.format != "table" && f.format != "json":

@@ -40,6 +40,7 @@ func (q *Quarantine) ReleaseQuarantine(
 	if err != nil {
 		return nil, err
 	}
+	q.tell(ctx, "release", by, &d)
 	return &energyv1.ReleaseQuarantineResponse{
 		Done: uint32(len(d.Done)), Already: uint32(d.Already), Pending: d.pending, Refused: d.refused(), Next: d.next,
 	}, nil
@@ -59,6 +60,7 @@ func (q *Quarantine) DiscardQuarantine(
 	if err != nil {
 		return nil, err
 	}
+	q.tell(ctx, "discard", by, &d)
 	return &energyv1.DiscardQuarantineResponse{
 		Done: uint32(len(d.Done)), Already: uint32(d.Already), Pending: d.pending, Refused: d.refused(), Next: d.next,
 	}, nil
@@ -73,9 +75,16 @@ func (q *Quarantine) RejudgeQuarantine(
 	if err != nil {
 		return nil, err
 	}
+	q.tell(ctx, "rejudge", reading.Decision{}, &d)
 	return &energyv1.RejudgeQuarantineResponse{
 		Done: uint32(len(d.Done)), Already: uint32(d.Already), Pending: d.pending, Refused: d.refused(), Next: d.next,
 	}, nil
+}
+
+// tell logs what was decided.
+func (q *Quarantine) tell(ctx context.Context, what string, by reading.Decision, d *decided) {
+	q.log.InfoContext(ctx, "quarantine decided on", "decision", what, "person", by.Person, "reason", by.Reason,
+		"done", len(d.Done), "already", d.Already, "refused", len(d.Refused))
 }
 
 // decision checks who decides, and why.
@@ -132,6 +141,9 @@ func (q *Quarantine) run(
 		d.next = found[len(found)-1].Key().String()
 	}
 	if d.Result, err = what(ctx, found); err != nil {
+		if fromStore, ok := errors.AsType[storeError](err); ok {
+			return d, statusOf(fromStore.error)
+		}
 		return d, statusOf(brokerError{err})
 	}
 	for _, key := range chosen.missing(found) {

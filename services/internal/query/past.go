@@ -56,8 +56,12 @@ func (p *past) firstFrom(ctx context.Context, places []goldstore.Place) ([]*gold
 // near is how rows nearest to places are read, in the order of their distance.
 type near func(ctx context.Context, places []goldstore.Place, limit int) ([][]goldstore.VersionsRow, error)
 
-// maxNear bounds the rows that are read at once in search of neighbours.
-const maxNear = 1 << 14
+// Bounds of the rows that are read at once in search of neighbours, of all places and
+// of one: a row has hundreds of versions.
+const (
+	maxNear   = 1 << 14
+	maxNearBy = 1 << 10
+)
 
 // nearest returns for each place the nearest row with readings, nil where there is
 // none.
@@ -68,7 +72,7 @@ func (p *past) nearest(ctx context.Context, places []goldstore.Place, read near)
 		open[i] = i
 	}
 	left := slices.Clone(places)
-	for limit := 1; len(open) > 0; limit = min(4*limit, 1+maxNear/(1+len(open))) {
+	for limit := 1; len(open) > 0; limit = min(4*limit, maxNearBy, 1+maxNear/(1+len(open))) {
 		rows, err := read(ctx, left, limit)
 		if err != nil {
 			return nil, err

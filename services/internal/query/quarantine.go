@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,14 +27,20 @@ type Quarantine struct {
 	energyv1.UnimplementedQuarantineServiceServer
 	server *Server
 	decide decide.Deps
+	log    *slog.Logger
 }
 
 // NewQuarantine returns the quarantine that a server answers by. What is decided is
-// stored by d.
-func NewQuarantine(s *Server, d decide.Deps) *Quarantine {
+// stored by d, and logged.
+func NewQuarantine(s *Server, d decide.Deps, log *slog.Logger) *Quarantine {
 	d.Payload = s.payload
-	return &Quarantine{server: s, decide: d}
+	return &Quarantine{server: s, decide: d, log: log}
 }
+
+// storeError is an error that came from the store, among those of the broker.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
 
 // payload reads the payload of an entry.
 func (s *Server) payload(ctx context.Context, key goldstore.QuarantineKey) (payload []byte, err error) {
@@ -44,7 +51,10 @@ func (s *Server) payload(ctx context.Context, key goldstore.QuarantineKey) (payl
 		}
 		return err
 	})
-	return payload, err
+	if err != nil {
+		return nil, storeError{err}
+	}
+	return payload, nil
 }
 
 // ListQuarantine streams the entries that match.
