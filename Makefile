@@ -36,7 +36,7 @@ health: bin/energy ## is what runs healthy?
 
 ##@ Develop
 
-.PHONY: setup setup-tests build test test-cov test-fleet load chaos fuzz bench bench-durable bench-ask generate format lint picture
+.PHONY: setup setup-tests build test test-cov test-fleet load chaos fuzz bench bench-go bench-durable bench-ask generate format lint picture
 setup: ## install what is missing: the modules, Postgres
 	scripts/setup
 
@@ -73,6 +73,10 @@ bench: setup ## readings into Postgres, against the floor; ONLY=W1,W2 RUNS= SCAL
 
 bench-go: ## all benchmarks of functions
 	go test -run='^$$' -bench=. -benchmem ./pkg/...
+
+bench-durable: setup ## what syncing each message costs, as ratios: the household published twice
+	ENERGY_BENCH_DURABLE=1 go test -count=1 -timeout 30m -run '^TestWhatDurabilityCosts$$' -v ./services/e2e | \
+		grep -v 'level='
 
 bench-ask: ## questions to a store of 20 million base rows, made first; ROWS=n for another size
 	ENERGY_BENCH_ROWS=$(or $(ROWS),20000000) go test -run='^$$' -bench=Ask -v -timeout 60m ./services/internal/query | \

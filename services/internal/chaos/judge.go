@@ -78,6 +78,9 @@ func (w *world) countMoves() error {
 			w.report.Moved += bytes.Count(text, []byte(moved.Error()))
 		}
 	}
+	if err == nil && w.BothOwn && w.report.Moved == 0 {
+		err = errors.New("two sets of services never moved a position under each other: they have not owned the same")
+	}
 	return err
 }
 

@@ -84,6 +84,7 @@ func runAll(ctx context.Context, c Config, only string, out io.Writer) error {
 		{"under fire", func(*Config) {}},
 		{"two owners", func(c *Config) {
 			c.BothOwn, c.Readings, c.Kills, c.Others = true, c.Readings/part, c.Kills/part, c.Others/part
+			c.Rate = max(c.Readings/60, 1000) // so that both are at work together for a minute
 		}},
 		{"older tail", func(c *Config) {
 			c.OlderTails, c.Readings, c.Kills, c.Others = 3, c.Readings/part, c.Kills/part, c.Others/part
