@@ -383,6 +383,7 @@ func TestDecisionsOnQuarantine(t *testing.T) {
 			{"release --rule out_of_range --reason x", 2, "--yes makes it so that these 1 entries are released"},
 			{"release " + key, 2, "--reason is required"},
 			{"release --reason x", 2, "which entries?"},
+			{"release --reason x --yes", 2, "which entries?"},
 			{"release --reason x --yes " + key, 2, "not both"},
 			{"release --reason x nokey", 2, "is no key"},
 			{"release --reason x 1.0.1.0.silver.out_of_range.1", 1, "there is no such entry"},

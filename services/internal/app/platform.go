@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
@@ -17,6 +16,7 @@ import (
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/settings"
+	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 // Platform is what the services of one process share: connections that stand,
@@ -197,25 +197,40 @@ func (p *Platform) Close() {
 // Conn returns the connection to the broker.
 func (p *Platform) Conn() *nats.Conn { return p.conn }
 
-// share runs work for each slot of a stage that this instance owns among those of its
-// group, and reports what made it stop.
-func (p *Platform) share(
-	ctx context.Context, group, stage string, slots int, work func(context.Context, int) error,
-) error {
-	lease := stage
-	if group != "" {
-		lease = group + "_" + stage
+// shared is work that the instances of a group share.
+type shared struct {
+	group string // "" is that of all who name none
+	stage string // of the leases
+	slots int
+	// component names the health of a slot's work. The work reports on it itself once it
+	// is well, and so takes back what made it stop before.
+	component func(slot int) string
+}
+
+// share runs work for each slot that this instance owns, and reports what made it
+// stop.
+func (p *Platform) share(ctx context.Context, s shared, work func(context.Context, int) error) error {
+	lease := s.stage
+	if s.group != "" {
+		lease = s.group + "_" + s.stage
 	}
 	return broker.RunLeases(ctx, broker.LeaseConfig{
-		KV: p.leases, Stage: lease, Slots: slots, Instance: p.instance, Logger: p.log,
+		KV: p.leases, Stage: lease, Slots: s.slots, Instance: p.instance, Logger: p.log,
 	}, func(ctx context.Context, slot int) error {
-		name := fmt.Sprintf("%s.%d", stage, slot)
 		err := work(ctx, slot)
 		if err != nil {
-			p.health.Report(name, err)
+			p.health.Report(s.component(slot), err)
 			return err
 		}
-		p.health.Forget(name)
+		p.health.Forget(s.component(slot))
 		return nil
 	})
 }
+
+// of names the health of a stage's slots as their positions are named.
+func of(name string) func(slot int) string {
+	return func(slot int) string { return stage.PositionKey(name, slot) }
+}
+
+// only names the health of work that has one slot.
+func only(name string) func(int) string { return func(int) string { return name } }

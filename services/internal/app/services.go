@@ -29,8 +29,10 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 			return fmt.Errorf("ENERGY_INGRESS_SHARD %d: there are %d ingress streams, counted from 0", shard, n)
 		}
 		deps := p.stageDeps(s)
-		return p.share(ctx, s.LeaseGroup, name, 1, func(ctx context.Context, _ int) error {
-			defer p.health.Forget(stage.PositionKey(ingest.Stage, shard))
+		key := stage.PositionKey(ingest.Stage, shard)
+		work := shared{s.LeaseGroup, name, 1, only(key)}
+		return p.share(ctx, work, func(ctx context.Context, _ int) error {
+			defer p.health.Forget(key)
 			decode := func() func(context.Context, []broker.Message) (stage.Output, error) {
 				decoder := ingest.NewDecoder(uint32(shard), p.topology.Partitions)
 				return func(_ context.Context, m []broker.Message) (stage.Output, error) { return decoder.Decode(m) }
@@ -51,8 +53,8 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := p.stageDeps(s)
-		partitions := p.topology.Partitions
-		return p.share(ctx, s.LeaseGroup, cleaner.Stage, partitions, func(ctx context.Context, partition int) error {
+		work := shared{s.LeaseGroup, cleaner.Stage, p.topology.Partitions, of(cleaner.Stage)}
+		return p.share(ctx, work, func(ctx context.Context, partition int) error {
 			clean := func() func(context.Context, []broker.Message) (stage.Output, error) {
 				return cleaner.New(partition, p.epochs).Clean
 			}
@@ -81,13 +83,12 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 		}
 		return lifecycle.All(ctx,
 			func(ctx context.Context) error {
-				return p.share(ctx, s.LeaseGroup, aggregator.Stage, deps.Partitions,
+				return p.share(ctx, shared{s.LeaseGroup, aggregator.Stage, deps.Partitions, of(aggregator.Stage)},
 					func(ctx context.Context, partition int) error { return aggregator.Run(ctx, deps, partition) })
 			},
 			func(ctx context.Context) error {
-				return p.share(ctx, s.LeaseGroup, aggregator.QuarantineStage, 1, func(ctx context.Context, _ int) error {
-					return aggregator.Project(ctx, deps)
-				})
+				work := shared{s.LeaseGroup, aggregator.QuarantineStage, 1, only(aggregator.QuarantineStage)}
+				return p.share(ctx, work, func(ctx context.Context, _ int) error { return aggregator.Project(ctx, deps) })
 			},
 		)
 	}
@@ -97,7 +98,7 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 // groups.
 func (p *Platform) Janitor(h settings.History) lifecycle.Run {
 	return func(ctx context.Context) error {
-		return p.share(ctx, "", janitor.Name, 1, func(ctx context.Context, _ int) error {
+		return p.share(ctx, shared{"", janitor.Name, 1, only(janitor.Name)}, func(ctx context.Context, _ int) error {
 			epochs, err := broker.OpenEpochs(ctx, p.js)
 			if err != nil {
 				return err

@@ -118,10 +118,8 @@ func (w *world) fight(ctx context.Context, f *fleet.Fleet) error {
 			return err
 		}
 	}
-	for _, s := range w.sets() {
-		if err := s.working(ctx); err != nil {
-			return err
-		}
+	if err := w.working(ctx); err != nil {
+		return err
 	}
 	began := time.Now()
 	watched, stop := context.WithCancel(ctx)
@@ -148,6 +146,18 @@ func (w *world) fight(ctx context.Context, f *fleet.Fleet) error {
 		return errors.Join(context.Cause(ctx), err)
 	}
 	return err
+}
+
+// working waits until all services are well and at work.
+func (w *world) working(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.Patience)
+	defer cancel()
+	for _, s := range w.sets() {
+		if err := s.working(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *world) sets() []*set {

@@ -150,7 +150,7 @@ func (f *decideFlags) run(c *cobra.Command, d decider, keys []string) error {
 	switch picked := f.given(c); {
 	case err != nil:
 		return usageError{err}
-	case len(keys) > 0 && picked:
+	case len(keys) > 0 && (picked || f.yes):
 		return usageError{fmt.Errorf("%s takes keys or flags that pick entries, not both", c.CommandPath())}
 	case len(keys) == 0 && !picked:
 		return usageError{fmt.Errorf("%s: which entries? give keys, or flags that pick them such as --rule, "+
