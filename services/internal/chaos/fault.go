@@ -242,8 +242,9 @@ func (w *world) fillStream(ctx context.Context, d *rand.Rand) error {
 	}
 	before := w.feeder.refused.Load()
 	flooded := make(chan error, 1)
+	letters, own := between(d, 50, 100), rand.New(rand.NewPCG(d.Uint64(), d.Uint64())) // dice are one goroutine's
 	go func() {
-		flooded <- w.feeder.flood(ctx, between(d, 50, 100), func() *message { return w.feeder.old(d) })
+		flooded <- w.feeder.flood(ctx, letters, func() *message { return w.feeder.old(own) })
 	}()
 	refusal := until(ctx, func() error {
 		if w.feeder.refused.Load() == before {
