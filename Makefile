@@ -14,7 +14,7 @@ SCRIPTS  := scripts/setup scripts/fuzz .ci/run
 BASELINE := proto/baseline.binpb
 OPENAPI  := services/internal/rest/openapi.swagger.json
 LOAD     := clients=64 seconds=60 rate=20000 entities=200 pause=0s
-TEST     := go test -race -shuffle=on -timeout 20m
+TEST     := go test -race -shuffle=on -timeout 30m
 
 # The settings in .env, when there is one; what the environment sets already wins.
 LOAD_ENV := if [ -f .env ]; then given=$$(export -p); set -a; . ./.env; set +a; eval "$$given"; fi
