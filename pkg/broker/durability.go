@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -87,9 +88,11 @@ func AskDurability(ctx context.Context, monitor string, replicas int) (Durabilit
 		} `json:"jetstream"`
 	}
 	err = json.NewDecoder(http.MaxBytesReader(nil, res.Body, maxVarz)).Decode(&page)
-	if err != nil || res.StatusCode != http.StatusOK || page.JetStream.Config == nil {
-		return d, fmt.Errorf("ask the broker how it syncs: %s answers %s, which is no page of a server with JetStream (%w)",
-			u.Redacted(), res.Status, err)
+	if err == nil && (res.StatusCode != http.StatusOK || page.JetStream.Config == nil) {
+		err = errors.New("it is no page of a server with JetStream")
+	}
+	if err != nil {
+		return d, fmt.Errorf("ask the broker how it syncs: %s answers %s: %w", u.Redacted(), res.Status, err)
 	}
 	d.Known, d.SyncAlways, d.SyncInterval = true, page.JetStream.Config.SyncAlways, page.JetStream.Config.SyncInterval
 	if d.SyncInterval <= 0 {

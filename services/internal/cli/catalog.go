@@ -156,20 +156,7 @@ func withCatalogTarget(
 	if err != nil {
 		return usageError{err}
 	}
-	complete, err := withDatabase(environment, data, c.Flags().Changed("data"))
-	if err != nil {
-		return err
-	}
-	s, err := config.Load[target](complete)
-	if err != nil {
-		return usageError{err}
-	}
-	return withJetStream(c.Context(), s.Broker, c.ErrOrStderr(), func(js jetstream.JetStream) error {
-		store, err := openStore(c.Context(), s.Postgres, "energy catalog")
-		if err != nil {
-			return err
-		}
-		defer store.Close()
+	return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
 		return what(js, store, document)
 	})
 }
