@@ -118,7 +118,9 @@ func withRows(t *rapid.T, s *Store, groups []gold.Group) []gold.Group {
 
 // naiveUnion returns what is left of the stored set, one of each duplicate, and the
 // fresh one.
-func naiveUnion(c *catalog.Catalog, stored []judged, replaced func(*gold.Version) (bool, error), fresh []judged) []gold.Group {
+func naiveUnion(
+	c *catalog.Catalog, stored []judged, replaced func(*gold.Version) (bool, error), fresh []judged,
+) []gold.Group {
 	var left []judged
 	for _, g := range collect(c, stored) {
 		for _, v := range g.Versions {

@@ -163,7 +163,8 @@ func wrong(value float64, s reading.Stamp) gold.Version {
 func (p *platform) values(t *testing.T) (values []float64) {
 	t.Helper()
 	err := p.store.Read(t.Context(), func(tx *goldstore.ReadTx) error {
-		return tx.Content(t.Context(), goldstore.RowKey{}, goldstore.RowKey{SeriesID: 1<<63 - 1}, func(r *goldstore.ContentRow) error {
+		end := goldstore.RowKey{SeriesID: 1<<63 - 1}
+		return tx.Content(t.Context(), goldstore.RowKey{}, end, func(r *goldstore.ContentRow) error {
 			versions, err := r.Versions()
 			for i := range versions {
 				values = append(values, versions[i].Value)

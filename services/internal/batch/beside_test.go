@@ -29,7 +29,8 @@ func (p *platform) release(t *testing.T, value float64, s reading.Stamp) {
 	t.Helper()
 	var e wire.BronzeEncoder
 	e.Release(reading.Reading{
-		EntityID: series.EntityID, Metric: series.Metric, Unit: series.Unit, Time: at(int(value)).UnixNano(), Value: 2e6 + value,
+		EntityID: series.EntityID, Metric: series.Metric, Unit: series.Unit,
+		Time: at(int(value)).UnixNano(), Value: 2e6 + value,
 	}, s, &reading.Waiver{
 		Rules: reading.Rules(0).With(reading.OutOfRange), Epoch: 1,
 		Decision: reading.Decision{Person: "somebody", At: s.Received + 1, Reason: "it is so"},

@@ -40,7 +40,9 @@ func (w *writer) isolate(ctx context.Context, k goldstore.RowKey, g *gold.Group,
 // room divides versions of a row that does not take all of them. It has those that it
 // has, and gets as many as fit in the order of their stamps, as if they had come one by
 // one. A merge does not bring what was refused once.
-func (w *writer) room(ctx context.Context, k goldstore.RowKey, all []gold.Version) (fit, refused []gold.Version, err error) {
+func (w *writer) room(
+	ctx context.Context, k goldstore.RowKey, all []gold.Version,
+) (fit, refused []gold.Version, err error) {
 	var stored []gold.Version
 	earlier := make(map[reading.Stamp]struct{})
 	err = w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
@@ -49,8 +51,9 @@ func (w *writer) room(ctx context.Context, k goldstore.RowKey, all []gold.Versio
 				return err
 			}
 		}
-		next := goldstore.RowKey{SeriesID: k.SeriesID, Start: k.Start + 1}
-		return tx.Content(ctx, goldstore.RowKey{SeriesID: k.SeriesID, Start: k.Start}, next, func(r *goldstore.ContentRow) error {
+		from, to := k, k
+		from.Width, to.Width, to.Start = 0, 0, k.Start+1
+		return tx.Content(ctx, from, to, func(r *goldstore.ContentRow) error {
 			if r.Width != k.Width {
 				return nil
 			}

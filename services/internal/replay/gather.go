@@ -231,7 +231,7 @@ func (s *Gathering) Load(file int, from, to goldstore.RowKey, limit int) (
 		}
 		w, ok := windows[key]
 		divides := key.SeriesID != last.SeriesID || key.Start != last.Start
-		if divides && count > 0 && count+len(group.Versions)+1 > limit {
+		if divides && count > 0 && count+len(group.Versions) >= limit {
 			key.Width = 0
 			return nil, key, nil
 		}

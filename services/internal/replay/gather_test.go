@@ -61,7 +61,8 @@ func TestGathering(t *testing.T) {
 		got := make(map[goldstore.RowKey]*Window)
 		limit := rapid.IntRange(1, 40).Draw(rt, "limit")
 		for file := range 2 {
-			if err := loadAll(s, file, from, goldstore.RowKey{SeriesID: math.MaxInt64, Start: math.MaxInt64}, limit, got); err != nil {
+			to := goldstore.RowKey{SeriesID: math.MaxInt64, Start: math.MaxInt64}
+			if err := loadAll(s, file, from, to, limit, got); err != nil {
 				rt.Fatal(err)
 			}
 		}

@@ -31,7 +31,9 @@ func (s *Gathering) merge(file int, from goldstore.RowKey) (*merger, error) {
 	m := new(merger)
 	for _, steps := range f.runs {
 		end := len(steps) - 1
-		n, _ := slices.BinarySearchFunc(steps[:end], from, func(at step, key goldstore.RowKey) int { return at.key.Compare(key) })
+		n, _ := slices.BinarySearchFunc(steps[:end], from, func(at step, key goldstore.RowKey) int {
+			return at.key.Compare(key)
+		})
 		at := steps[max(n-1, 0)].at
 		c := &cursor{of: s, in: bufio.NewReaderSize(io.NewSectionReader(f.File, at, steps[end].at-at), runStep)}
 		for more := true; more; {
