@@ -163,21 +163,23 @@ func (f *fields) contentRow() (r ContentRow, p EncodedPart, err error) {
 }
 
 const selectRowKeys = `
-SELECT b.series_id, b.start, b.width
+SELECT b.series_id, b.start, b.width, b.first_received_ns
 FROM unnest($1::bigint[]) AS s(id)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start < $3`
 
 // RowKeys calls fn for each row of the series that overlaps [from, to), in Unix ns, in
-// no order.
-func (tx *ReadTx) RowKeys(ctx context.Context, ids []int64, from, to int64, fn func(RowKey) error) error {
+// no order, with the least receive time of its versions, 0 when that is not known.
+func (tx *ReadTx) RowKeys(
+	ctx context.Context, ids []int64, from, to int64, fn func(k RowKey, received int64) error,
+) error {
 	// A row is an hour wide at most.
 	arguments := []any{ids, timestamp(max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)), timestamp(to)}
 	err := tx.each(ctx, selectRowKeys, arguments, func(f *fields) error {
-		k := f.key()
+		k, received := f.key(), f.int8()
 		if err := f.err(); err != nil || k.Start+int64(k.Width) <= from {
 			return err
 		}
-		return fn(k)
+		return fn(k, received)
 	})
 	if err != nil {
 		return fmt.Errorf("read the rows of %d series: %w", len(ids), err)

@@ -29,9 +29,9 @@ type Flush struct {
 	// Batch is how far a batch run is, moved along; nil for others.
 	Batch *BatchMove
 	// Replaced, if not nil, tells the stored versions that make way for the groups':
-	// the flush rebuilds rows instead of merging into them. It then has its partition
-	// for itself.
-	Replaced func(*gold.Version) bool
+	// the flush rebuilds rows instead of merging into them, and removes those that it
+	// leaves no versions. It then has its partition for itself. Its error is returned.
+	Replaced func(*gold.Version) (bool, error)
 }
 
 // Result is what a flush did.

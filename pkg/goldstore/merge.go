@@ -29,15 +29,19 @@ func (it *item) String() string {
 
 // stored returns the row as it is after the commit, nil when there is none.
 func (it *item) stored() *row {
-	if it.after != nil {
+	switch {
+	case it.after == nil:
+		return it.before
+	case len(it.after.versions) == 0:
+		return nil
+	default:
 		return it.after
 	}
-	return it.before
 }
 
 // merge computes after from before and the group. The versions decide alone:
 // statistics are folded anew from all of them.
-func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) bool) error {
+func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) (bool, error)) (err error) {
 	var (
 		versions []gold.Version
 		revision int64
@@ -52,7 +56,9 @@ func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) bool) err
 	default:
 		revision = b.revision
 		if replaced != nil {
-			versions = it.replace(replaced)
+			if versions, err = it.replace(c, replaced); err != nil {
+				return fmt.Errorf("%s: %w", it, err)
+			}
 		} else {
 			versions = gold.Merge(b.versions, it.group.Versions)
 			it.added = len(versions) - len(b.versions)
@@ -114,7 +120,7 @@ func (t *transaction) write(ctx context.Context, tx pgx.Tx, result *Result) erro
 			unread = append(unread, it)
 		}
 	}
-	slices.SortFunc(todo, func(a, b *item) int { return a.key.compare(b.key) })
+	slices.SortFunc(todo, func(a, b *item) int { return a.key.Compare(b.key) })
 	for rounds := 0; ; rounds++ {
 		if err := load(ctx, tx, unread); err != nil {
 			return err
@@ -136,7 +142,7 @@ func (t *transaction) write(ctx context.Context, tx pgx.Tx, result *Result) erro
 			return fmt.Errorf("%d rows from %s on: %w", len(staged), staged[0], ErrContended)
 		}
 		var err error
-		if todo, err = t.writer.upsert(ctx, tx, staged); err != nil {
+		if todo, err = t.writer.bring(ctx, tx, staged); err != nil {
 			return err
 		}
 		unread = todo

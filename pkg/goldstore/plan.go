@@ -1,11 +1,13 @@
 package goldstore
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 )
 
@@ -54,10 +56,20 @@ INSERT INTO gold.generations (partition, generation) VALUES ($1, 1)
 ON CONFLICT (partition) DO UPDATE SET generation = generations.generation + 1`
 
 // replace returns the versions of a row that is rebuilt: stored ones that are
-// replaced make way for the group's.
-func (it *item) replace(replaced func(*gold.Version) bool) []gold.Version {
-	versions := gold.Replace(it.before.versions, it.group.Versions, replaced)
+// replaced make way for the group's. Judgements under an epoch that c does not know
+// cannot be in the group, and so must not be asked for.
+func (it *item) replace(
+	c *catalog.Catalog, replaced func(*gold.Version) (bool, error),
+) (versions []gold.Version, err error) {
+	if err := knowsEpochs(c, it.before.versions); err != nil {
+		return nil, err
+	}
+	versions = gold.Replace(it.before.versions, it.group.Versions, func(v *gold.Version) bool {
+		gone, failed := replaced(v)
+		err = cmp.Or(err, failed)
+		return gone
+	})
 	common := gold.Common(it.before.versions, versions)
 	it.added, it.removed = len(versions)-common, len(it.before.versions)-common
-	return versions
+	return versions, err
 }

@@ -87,8 +87,8 @@ func prepareStaging(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// compare orders rows as the upsert does.
-func (k RowKey) compare(l RowKey) int {
+// Compare orders rows as flushes and batch runs work through them.
+func (k RowKey) Compare(l RowKey) int {
 	return cmp.Or(cmp.Compare(k.SeriesID, l.SeriesID), cmp.Compare(k.Start, l.Start), cmp.Compare(k.Width, l.Width))
 }
 

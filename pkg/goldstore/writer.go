@@ -321,6 +321,8 @@ func (t *transaction) remember() {
 	for i := range t.items {
 		if r := t.items[i].stored(); r != nil {
 			t.writer.cache.put(r)
+		} else {
+			t.writer.cache.drop(t.items[i].key)
 		}
 	}
 }

@@ -136,3 +136,12 @@ func foreignRow(m *broker.Message, err error) goldstore.QuarantineRow {
 		Rules: r.Rules, Detail: r.Detail, Payload: r.Payload,
 	}
 }
+
+// Unstorable is the entry in place of one that cannot be kept for what it holds.
+func Unstorable(row *goldstore.QuarantineRow, err error) []goldstore.QuarantineRow {
+	return []goldstore.QuarantineRow{{
+		Stamp: row.Stamp, Stage: QuarantineStage, Rule: reading.Undecodable.String(), Epoch: row.Epoch,
+		Rules: row.Rules, Detail: fmt.Sprintf("entry of stage %.50q: %v", row.Stage, err),
+		Payload: fmt.Appendf(nil, "%+v", row.Reading),
+	}}
+}

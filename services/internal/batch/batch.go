@@ -52,7 +52,10 @@ type Config struct {
 	// 0 is a quarter of a million.
 	MaxVersions int
 	// MaxLag is how far live readings may be behind before the run waits for them.
-	MaxLag      time.Duration
+	MaxLag time.Duration
+	// Patience is how long a rebuild waits for a stage that does not move to take in
+	// what is on its way; 0 is a minute.
+	Patience    time.Duration
 	CodeVersion string
 	// Progress is told how far the run is, Changed of each window that a plan would
 	// change. Both may be nil; Changed may be called by several goroutines at a time.
@@ -64,8 +67,6 @@ type Config struct {
 type Recorded struct {
 	job.Job
 	Units []replay.Unit `json:"units"` // what the streams held when the run began
-	// Bound is the end of the receive times that a rebuild from BRONZE replaces, Unix ns.
-	Bound int64 `json:"bound,omitempty"`
 }
 
 // Progress is how far a run is.
@@ -77,12 +78,14 @@ type Progress struct {
 	Waiting bool
 }
 
-var (
-	// ErrNotHeld says that a rebuild is to replace what the source holds no more.
-	ErrNotHeld = errors.New("the source does not hold the beginning of the range any more")
-	// ErrDone says that a run to be resumed is done.
-	ErrDone = errors.New("the batch is done")
-)
+// ErrDone says that a run to be resumed is done.
+var ErrDone = errors.New("the batch is done")
+
+// CanResume reports whether a run that failed with err can be gone on with: not where
+// what it has to read is gone.
+func CanResume(err error) bool {
+	return !errors.Is(err, replay.ErrNotHeld) && !errors.Is(err, broker.ErrStreamRecreated)
+}
 
 const (
 	defaultMaxVersions = 1 << 18
@@ -98,19 +101,22 @@ type run struct {
 	history  *replay.History
 	topology broker.Topology
 	source   replay.Source
-	feed     *broker.Publisher // nil: nobody reads this database's changes
+	feed     *broker.Publisher // nil: gold-aggregator does not keep this database
 	gathered *replay.Gathering
 	versions []uint64 // gathered, by partition
 	pace     *pacer
 	meter    meter
 }
 
-// Run runs a batch and returns its record. It returns ErrNotHeld, ErrDone,
-// goldstore.ErrNoBatch, and what broker and store fail with for good. A run that was
+// Run runs a batch and returns its record. It returns replay.ErrNotHeld,
+// ErrUnsettled, ErrDone, goldstore.ErrNoBatch, and what broker and store fail with for good. A run that was
 // stopped can be resumed.
 func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	if c.MaxVersions == 0 {
 		c.MaxVersions = defaultMaxVersions
+	}
+	if c.Patience == 0 {
+		c.Patience = defaultPatience
 	}
 	r := &run{Config: c, job: Recorded{Job: c.Job}}
 	if err := r.open(ctx); err != nil {
@@ -118,7 +124,7 @@ func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	}
 	err := r.begin(ctx)
 	if err == nil {
-		err = r.work(ctx)
+		err = r.hold(ctx, r.work)
 	}
 	if r.record.ID == "" {
 		return r.record, err
@@ -179,10 +185,8 @@ func (r *run) begin(ctx context.Context) error {
 	if err = r.aim(); err != nil {
 		return err
 	}
-	if r.job.Rebuild {
-		if err := r.checkHeld(ctx); err != nil {
-			return err
-		}
+	if err = r.begins(ctx); err != nil {
+		return err
 	}
 	if r.job.Units, err = r.source.Units(ctx); err != nil {
 		return err
@@ -248,17 +252,23 @@ func (r *run) resume(ctx context.Context) error {
 		return fmt.Errorf("resume %s: %w", r.Resume, err)
 	}
 	r.Plan, r.record.State, r.record.Error = r.record.Kind == job.KindPlan, goldstore.BatchRunning, ""
+	return r.aim()
+}
+
+// hold calls what while the janitor keeps what the run has to read, or would read
+// again when it is resumed.
+func (r *run) hold(ctx context.Context, what func(context.Context) error) error {
+	h := broker.Hold{Reader: "batch." + r.record.ID}
 	for i := range r.job.Units {
-		u := &r.job.Units[i]
-		stream, err := broker.Stream(ctx, r.JetStream, u.Stream)
-		if err != nil {
-			return err
-		}
-		if !stream.Created.Equal(u.Created) {
-			return fmt.Errorf("resume %s: %w: %s was made anew", r.Resume, broker.ErrStreamRecreated, u.Stream)
+		if u := &r.job.Units[i]; u.After < u.Until {
+			h.Behind = append(h.Behind, broker.Position{Stream: u.Stream, Created: u.Created, Sequence: u.After})
 		}
 	}
-	return r.aim()
+	err := r.pace.positions.Holding(ctx, h, what)
+	if errors.Is(err, broker.ErrRemoved) {
+		err = fmt.Errorf("%w: %w", replay.ErrNotHeld, err)
+	}
+	return err
 }
 
 // work takes the run through its steps.
@@ -270,6 +280,12 @@ func (r *run) work(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.gathered.Close()) }()
+	if r.job.Rebuild {
+		if r.source.Trail, err = replay.NewTrail(r.Dir); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, r.source.Trail.Close()) }()
+	}
 	began := time.Now()
 	if err := r.read(ctx); err != nil {
 		return err

@@ -130,24 +130,3 @@ func (p *pacer) measure(ctx context.Context) (lag time.Duration, err error) {
 	}
 	return lag, nil
 }
-
-// ingested returns before which receive time all readings have been put into BRONZE,
-// Unix ns.
-func ingested(ctx context.Context, js jetstream.JetStream, t broker.Topology) (int64, error) {
-	positions, err := broker.OpenPositions(ctx, js)
-	if err != nil {
-		return 0, err
-	}
-	bound := time.Now().UnixNano()
-	for n := range t.IngressShards {
-		at, _, err := positions.Load(ctx, stage.PositionKey(ingest.Stage, n))
-		if err != nil {
-			return 0, err
-		}
-		if at.Received.IsZero() {
-			return 0, nil
-		}
-		bound = min(bound, at.Received.UnixNano())
-	}
-	return bound, nil
-}

@@ -4,16 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
-	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
@@ -57,7 +56,10 @@ func (r *run) write(ctx context.Context) error {
 		done[i] = w
 		g.Go(func() error {
 			from := goldstore.RowKey{SeriesID: w.at.SeriesID, Start: w.at.Start + 1}
-			err := w.span(working, from, goldstore.RowKey{SeriesID: math.MaxInt64, Start: math.MaxInt64})
+			err := w.drain(working) // what a run that was killed has left
+			if err == nil {
+				err = w.span(working, from, goldstore.RowKey{SeriesID: math.MaxInt64, Start: math.MaxInt64})
+			}
 			if err != nil {
 				return fmt.Errorf("partition %d: %w", w.partition, err)
 			}
@@ -85,7 +87,7 @@ func (w *writer) span(ctx context.Context, from, to goldstore.RowKey) error {
 		}
 		return w.span(ctx, middle, to)
 	}
-	for keys := keysOf(windows); len(keys) > 0; {
+	for keys := slices.SortedFunc(maps.Keys(windows), goldstore.RowKey.Compare); len(keys) > 0; {
 		n, versions := 0, 0
 		for n < len(keys) && n < windowsAtOnce && (n == 0 || versions < versionsAtOnce) {
 			versions += len(windows[keys[n]].Versions[0])
@@ -104,68 +106,64 @@ func (w *writer) span(ctx context.Context, from, to goldstore.RowKey) error {
 	return nil
 }
 
-// chunk brings some windows into gold, and the record behind them.
+// chunk brings some windows into gold, and the record behind them. Where they cannot
+// be stored for what they hold they are bisected until those that cannot are found.
 func (w *writer) chunk(
 	ctx context.Context, windows map[goldstore.RowKey]*replay.Window, keys []goldstore.RowKey,
 ) error {
-	f := goldstore.Flush{Cause: gold.CauseBatch}
-	for _, k := range keys {
-		window := windows[k]
-		f.Groups = append(f.Groups, gold.Group{Key: window.Key, Versions: window.Versions[0]})
+	groups := make([]gold.Group, len(keys))
+	for i, k := range keys {
+		groups[i] = gold.Group{Key: windows[k].Key, Versions: windows[k].Versions[0]}
 	}
-	slices.SortFunc(f.Groups, func(a, b gold.Group) int { return a.Key.Compare(b.Key) })
+	slices.SortFunc(groups, func(a, b gold.Group) int { return a.Key.Compare(b.Key) })
+	err := w.store(ctx, groups, keys[len(keys)-1])
+	switch {
+	case !goldstore.IsRowFault(err):
+		return err
+	case len(keys) == 1:
+		return w.isolate(ctx, keys[0], &groups[0], err)
+	}
+	half := len(keys) / 2
+	if err := w.chunk(ctx, windows, keys[:half]); err != nil {
+		return err
+	}
+	return w.chunk(ctx, windows, keys[half:])
+}
+
+// store brings windows into gold, moves the record behind the last and publishes what
+// changed.
+func (w *writer) store(ctx context.Context, groups []gold.Group, last goldstore.RowKey) error {
+	f := goldstore.Flush{Cause: gold.CauseBatch, Groups: groups}
 	if w.job.Rebuild {
-		f.Replaced = w.replaced()
+		f.Replaced = w.replaced
 	}
 	if w.feed != nil {
 		f.Feed = func(id int64, changes []gold.Change) (string, []byte, error) {
 			return aggregator.FeedMessage(w.partition, id, changes)
 		}
 	}
-	last := keys[len(keys)-1]
-	result, err := w.store(ctx, f, last)
+	result, err := w.flush(ctx, f, last)
 	if err != nil {
 		return err
 	}
 	w.at = goldstore.RowKey{SeriesID: last.SeriesID, Start: last.Start}
 	w.tally.Add(&result)
 	w.tell(result.Changes)
-	if len(result.Outbox) == 0 || w.Plan {
+	if len(result.Outbox) == 0 {
+		return nil
+	}
+	return w.drain(ctx)
+}
+
+// drain publishes what waits in the partition's outbox, if it goes anywhere.
+func (w *writer) drain(ctx context.Context) error {
+	if w.feed == nil || w.Plan {
 		return nil
 	}
 	retryable := func(err error) bool { return goldstore.IsRetryable(err) || broker.IsRetryable(err) }
 	return new(broker.Backoff).Retry(ctx, retryable, w.warn(ctx), func() error {
 		return aggregator.Drain(ctx, w.Store, w.feed, uint32(w.partition))
 	})
-}
-
-// store flushes windows. Where one cannot be stored for what it holds, each is
-// flushed by itself, and the readings of those that cannot are refused.
-func (w *writer) store(ctx context.Context, f goldstore.Flush, last goldstore.RowKey) (goldstore.Result, error) {
-	result, err := w.flush(ctx, f, last)
-	if !goldstore.IsRowFault(err) {
-		return result, err
-	}
-	fit := f
-	fit.Groups = nil
-	for i := range f.Groups {
-		one := f
-		one.Groups = f.Groups[i : i+1]
-		// Tried first, so that the windows that can are stored, and counted, with the
-		// record.
-		_, err := w.gold.Plan(ctx, one)
-		switch {
-		case goldstore.IsRowFault(err):
-			if err := w.refuse(ctx, &f.Groups[i], err); err != nil {
-				return result, err
-			}
-		case err != nil:
-			return result, err
-		default:
-			fit.Groups = append(fit.Groups, f.Groups[i])
-		}
-	}
-	return w.flush(ctx, fit, last)
 }
 
 // flush stores windows, or finds what that would do.
@@ -195,7 +193,7 @@ func (w *writer) flush(
 // stored returns nil when the record stands behind the windows all the same: the
 // connection was lost while they were committed.
 func (w *writer) stored(ctx context.Context, last goldstore.RowKey, moved error) error {
-	return w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
+	err := w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
 		parts, err := tx.BatchParts(ctx, w.record.ID)
 		if err != nil {
 			return err
@@ -207,29 +205,10 @@ func (w *writer) stored(ctx context.Context, last goldstore.RowKey, moved error)
 		w.tally = at.Tally
 		return nil
 	})
-}
-
-// refuse puts the readings of a window that cannot be stored into quarantine, as
-// gold-aggregator does.
-func (w *writer) refuse(ctx context.Context, g *gold.Group, cause error) error {
-	w.tally.Limited += uint64(len(g.Versions))
-	if w.Plan {
-		return nil
+	if err != nil {
+		return err
 	}
-	rows := make([]goldstore.QuarantineRow, len(g.Versions))
-	for i := range g.Versions {
-		r := aggregator.Refusal(g, &g.Versions[i], cause)
-		rows[i] = goldstore.QuarantineRow{
-			Stamp: r.Stamp, Stage: aggregator.Stage, Rule: reading.Limit.String(), Epoch: g.Versions[i].Epoch,
-			Rules: r.Rules, Reading: r.Reading, Detail: r.Detail,
-		}
-	}
-	for chunk := range slices.Chunk(rows, refusedAtOnce) {
-		if err := w.retry(ctx, func() error { return w.Store.AddRefusals(ctx, chunk) }); err != nil {
-			return err
-		}
-	}
-	return nil
+	return w.drain(ctx) // nobody was told of it
 }
 
 // tell reports what a plan would change.
@@ -254,5 +233,3 @@ func (r *run) warn(ctx context.Context) func(error) {
 		}
 	}
 }
-
-func instant(ns int64) string { return time.Unix(0, ns).UTC().Format(time.RFC3339Nano) }

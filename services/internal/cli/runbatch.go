@@ -139,7 +139,7 @@ func (f *runBatchFlags) run(c *cobra.Command) error {
 	if record.ID != "" {
 		printBatch(out, &record)
 	}
-	if err != nil && record.ID != "" {
+	if err != nil && record.ID != "" && batch.CanResume(err) {
 		return fmt.Errorf("batch %s: %w; energy run-batch --resume %s goes on with it", record.ID, err, record.ID)
 	}
 	return err

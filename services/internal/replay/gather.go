@@ -5,33 +5,68 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 )
 
-// Kinds of versions that a Gathering keeps apart.
-const kinds = 2
+const (
+	// Kinds of versions that a Gathering keeps apart.
+	kinds = 2
+	// gatherBytes bounds what is held before it is sorted and put into the files.
+	gatherBytes = 32 << 20
+	// A run is looked into every so many bytes.
+	runStep = 16 << 10
+)
 
 // Gathering keeps versions on disk until all of a replay are there: readings come in
 // the order in which they were received, gold is worked through by rows. Its files
-// hold some 20 bytes a version and are loaded in parts that fit into memory.
+// hold some 20 bytes a version, in sorted runs of which each has an index in memory,
+// and are loaded in parts that fit into memory: each part reads no more than it needs.
+//
+// Load may be called at the same time for several files; Add may not, nor beside it.
 type Gathering struct {
 	dir    string
 	of     func(reading.Series) int
 	series []reading.Series
 	known  map[reading.Series]seriesRef
-	files  []*os.File
-	out    []*bufio.Writer
-	buffer []byte
+	files  []gatherFile
+	limit  int // of held
+
+	mu   sync.Mutex // Load puts what is held into the files
+	held []byte
+	refs []heldGroup
+
+	column []byte // that is encoded
 }
+
+// gatherFile is a file of sorted runs.
+type gatherFile struct {
+	*os.File
+	end  int64
+	runs [][]step
+}
+
+// step is where a run, or its end, can be looked into.
+type step struct {
+	key goldstore.RowKey // of the group there
+	at  int64
+}
+
+// heldGroup is a group that is held, encoded, in memory.
+type heldGroup struct {
+	file     int
+	key      goldstore.RowKey
+	from, to int
+}
+
+const heldGroupBytes = 48
 
 // seriesRef is a series' place in the list, its id and its file.
 type seriesRef struct {
@@ -48,15 +83,13 @@ func NewGathering(dir string, files int, of func(reading.Series) int) (*Gatherin
 		return nil, err
 	}
 	s := &Gathering{
-		dir: own, of: of, known: make(map[reading.Series]seriesRef),
-		files: make([]*os.File, files), out: make([]*bufio.Writer, files),
+		dir: own, of: of, known: make(map[reading.Series]seriesRef), files: make([]gatherFile, files), limit: gatherBytes,
 	}
 	for i := range s.files {
-		s.files[i], err = os.Create(filepath.Join(own, strconv.Itoa(i)))
+		s.files[i].File, err = os.Create(filepath.Join(own, strconv.Itoa(i)))
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.out[i] = bufio.NewWriterSize(s.files[i], 32<<10)
 	}
 	// Where open files may be removed, one that is killed leaves none; elsewhere Close
 	// removes them.
@@ -68,7 +101,7 @@ func NewGathering(dir string, files int, of func(reading.Series) int) (*Gatherin
 func (s *Gathering) Close() error {
 	var faults []error
 	for _, f := range s.files {
-		if f != nil {
+		if f.File != nil {
 			faults = append(faults, f.Close())
 		}
 	}
@@ -86,7 +119,7 @@ func (s *Gathering) ref(series reading.Series) seriesRef {
 	return r
 }
 
-// Add appends groups of a kind, 0 or 1. One without versions names a window.
+// Add takes in groups of a kind, 0 or 1. One without versions names a window.
 func (s *Gathering) Add(kind byte, groups []gold.Group) error {
 	for i := range groups {
 		g := &groups[i]
@@ -94,24 +127,77 @@ func (s *Gathering) Add(kind byte, groups []gold.Group) error {
 		for rest := g.Versions; ; {
 			versions := rest[:min(len(rest), gold.MaxVersions)]
 			rest = rest[len(versions):]
-			b := binary.AppendUvarint(append(s.buffer[:0], kind), r.place)
-			b = binary.AppendVarint(b, g.Start)
-			b = binary.AppendVarint(b, int64(g.Width))
-			samples := gold.AppendSamples(nil, g.Start, versions)
-			stamps := gold.AppendStamps(nil, g.Start, versions)
-			for _, column := range [][]byte{samples, stamps} {
-				b = append(binary.AppendUvarint(b, uint64(len(column))), column...)
-			}
-			s.buffer = b
-			if _, err := s.out[r.file].Write(b); err != nil {
-				return err
-			}
+			from := len(s.held)
+			s.encode(kind, r.place, &g.Key, versions)
+			s.refs = append(s.refs, heldGroup{
+				r.file, goldstore.RowKey{SeriesID: r.id, Start: g.Start, Width: g.Width}, from, len(s.held),
+			})
 			if len(rest) == 0 {
 				break
 			}
 		}
+		if len(s.held)+heldGroupBytes*len(s.refs) >= s.limit {
+			if err := s.spill(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// encode appends a group to what is held.
+func (s *Gathering) encode(kind byte, series uint64, k *gold.Key, versions []gold.Version) {
+	b := binary.AppendUvarint(append(s.held, kind), series)
+	b = binary.AppendVarint(b, k.Start)
+	b = binary.AppendVarint(b, int64(k.Width))
+	s.column = gold.AppendSamples(s.column[:0], k.Start, versions)
+	b = append(binary.AppendUvarint(b, uint64(len(s.column))), s.column...)
+	s.column = gold.AppendStamps(s.column[:0], k.Start, versions)
+	s.held = append(binary.AppendUvarint(b, uint64(len(s.column))), s.column...)
+}
+
+// spill puts what is held into the files, as a run in each.
+func (s *Gathering) spill() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	slices.SortFunc(s.refs, func(a, b heldGroup) int {
+		if a.file != b.file {
+			return a.file - b.file
+		}
+		return a.key.Compare(b.key)
+	})
+	for rest := s.refs; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].file == rest[0].file {
+			n++
+		}
+		if err := s.files[rest[0].file].run(s.held, rest[:n]); err != nil {
+			return fmt.Errorf("put %d windows into %s: %w", n, s.dir, err)
+		}
+		rest = rest[n:]
+	}
+	s.held, s.refs = s.held[:0], s.refs[:0]
+	return nil
+}
+
+// run appends groups, which are in order, as a run.
+func (f *gatherFile) run(held []byte, groups []heldGroup) error {
+	out := bufio.NewWriterSize(f.File, 64<<10)
+	var steps []step
+	for i := range groups {
+		g := &groups[i]
+		// Groups of one window are never divided by a step, so that looking into a run at
+		// a key misses none of it.
+		if n := len(steps); n == 0 || f.end-steps[n-1].at >= runStep && g.key != groups[i-1].key {
+			steps = append(steps, step{g.key, f.end})
+		}
+		if _, err := out.Write(held[g.from:g.to]); err != nil {
+			return err
+		}
+		f.end += int64(g.to - g.from)
+	}
+	f.runs = append(f.runs, append(steps, step{at: f.end}))
+	return out.Flush()
 }
 
 // Window is what was gathered of one window, by kind.
@@ -122,35 +208,40 @@ type Window struct {
 
 // Load returns the windows in a file with from ≤ key < to. When these have more
 // versions than the limit it returns a key that divides them instead, unless they are
-// of one window.
+// of one window: those before it are within the limit, or one.
 func (s *Gathering) Load(file int, from, to goldstore.RowKey, limit int) (
 	windows map[goldstore.RowKey]*Window, middle goldstore.RowKey, err error,
 ) {
-	if err := s.out[file].Flush(); err != nil {
+	if err := s.spill(); err != nil {
 		return nil, middle, err
 	}
-	in := bufio.NewReaderSize(io.NewSectionReader(s.files[file], 0, math.MaxInt64), 256<<10)
+	m, err := s.merge(file, from)
+	if err != nil {
+		return nil, middle, err
+	}
 	windows = make(map[goldstore.RowKey]*Window)
+	var last goldstore.RowKey
 	for count := 0; ; {
-		kind, key, group, err := s.read(in, from, to)
-		if errors.Is(err, io.EOF) {
-			break
-		}
+		kind, group, key, err := m.next()
 		if err != nil {
 			return nil, middle, fmt.Errorf("read what was gathered in %s: %w", s.dir, err)
 		}
-		if group == nil {
-			continue
+		if group == nil || key.Compare(to) >= 0 {
+			break
 		}
 		w, ok := windows[key]
+		divides := key.SeriesID != last.SeriesID || key.Start != last.Start
+		if divides && count > 0 && count+len(group.Versions) >= limit {
+			key.Width = 0
+			return nil, key, nil
+		}
+		last = key
 		if !ok {
 			w = &Window{Key: group.Key}
 			windows[key] = w
 		}
+		count += len(group.Versions) + 1
 		w.Versions[kind] = append(w.Versions[kind], group.Versions...)
-		if count += len(group.Versions) + 1; count > limit && len(windows) > 1 {
-			return nil, middleOf(windows), nil
-		}
 	}
 	for _, w := range windows {
 		for kind := range w.Versions {
@@ -158,54 +249,4 @@ func (s *Gathering) Load(file int, from, to goldstore.RowKey, limit int) (
 		}
 	}
 	return windows, middle, nil
-}
-
-// read reads the next group, nil when its key is not in the range.
-func (s *Gathering) read(in *bufio.Reader, from, to goldstore.RowKey) (
-	kind byte, key goldstore.RowKey, group *gold.Group, err error,
-) {
-	if kind, err = in.ReadByte(); err != nil {
-		return kind, key, nil, err
-	}
-	var f fieldReader
-	f.in = in
-	group = &gold.Group{Key: gold.Key{Series: s.series[f.uvarint()], Start: f.varint(), Width: f.duration()}}
-	key = goldstore.RowKey{SeriesID: s.known[group.Series].id, Start: group.Start, Width: group.Width}
-	samples, stamps := f.bytes(), f.bytes()
-	if f.err != nil {
-		return kind, key, nil, errors.Join(errDamaged, f.err)
-	}
-	if RowBefore(key, from) || !RowBefore(key, to) {
-		return kind, key, nil, nil
-	}
-	group.Versions, err = gold.Decode(group.Start, samples, stamps)
-	return kind, key, group, err
-}
-
-var errDamaged = errors.New("a file of gathered versions ends in the middle")
-
-// RowBefore reports whether a row stands before another by series and start.
-func RowBefore(k, l goldstore.RowKey) bool {
-	return k.SeriesID < l.SeriesID || k.SeriesID == l.SeriesID && k.Start < l.Start
-}
-
-// middleOf returns a key that divides windows, of which there are two at least.
-func middleOf(windows map[goldstore.RowKey]*Window) goldstore.RowKey {
-	keys := make([]goldstore.RowKey, 0, len(windows))
-	for k := range windows {
-		keys = append(keys, k)
-	}
-	slices.SortFunc(keys, func(k, l goldstore.RowKey) int {
-		switch {
-		case RowBefore(k, l):
-			return -1
-		case RowBefore(l, k):
-			return 1
-		default:
-			return 0
-		}
-	})
-	middle := keys[len(keys)/2]
-	middle.Width = 0
-	return middle
 }

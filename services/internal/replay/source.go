@@ -3,10 +3,11 @@ package replay
 import (
 	"context"
 	"fmt"
-	"math"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/job"
 )
 
@@ -19,6 +20,8 @@ type Source struct {
 	Selection job.Selection
 	// Releases adds, to a replay of READINGS, the releases that BRONZE holds.
 	Releases bool
+	// Trail, if not nil, gets the messages that are read, releases apart.
+	Trail *Trail
 }
 
 // Unit is a part of a replay that is read in order.
@@ -77,7 +80,8 @@ func (s *Source) Units(ctx context.Context) (units []Unit, err error) {
 		}
 		if u.Name = u.Subject; s.Layer == Readings {
 			u.Releases, u.Name = true, "releases of "+u.Subject
-			selection = job.Selection{ReceivedFrom: selection.ReceivedFrom} // sequences are those of READINGS
+			// Sequences are those of READINGS: which releases they select their stamps say.
+			selection = job.Selection{ReceivedFrom: selection.ReceivedFrom}
 		}
 		if err := s.bound(ctx, &u, &selection); err != nil {
 			return nil, err
@@ -118,27 +122,6 @@ func (s *Source) bound(ctx context.Context, u *Unit, selection *job.Selection) e
 	return nil
 }
 
-// Held returns since when, by receive time, the layer's streams hold all that there
-// was: the selection's beginning cannot be replayed if it is earlier. It is the least
-// time of all when nothing was removed.
-func (s *Source) Held(ctx context.Context) (since int64, err error) {
-	since = math.MinInt64
-	for n := range max(s.Topology.IngressShards, 1) {
-		name := s.Layer.stream()
-		if s.Layer == Readings {
-			name = broker.IngressStream(n)
-		}
-		stream, err := broker.Stream(ctx, s.Reading.JetStream, name)
-		if err != nil {
-			return 0, err
-		}
-		if stream.FirstSequence > 1 {
-			since = max(since, stream.FirstTime.UnixNano())
-		}
-	}
-	return since, nil
-}
-
 // Each calls fn with what the unit's messages behind a sequence give, a batch at a
 // time.
 func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch) error) error {
@@ -152,12 +135,45 @@ func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch
 		b := &Batch{
 			Unit: u, First: messages[0].Sequence, Last: messages[len(messages)-1].Sequence, Messages: len(messages),
 		}
-		var err error
-		if b.Parts, err = s.refine(ctx, refiner, u, messages); err != nil {
+		err := s.trace(u, messages)
+		if err == nil {
+			b.Parts, err = s.refine(ctx, refiner, u, messages)
+		}
+		if err != nil {
 			return fmt.Errorf("replay %s from %d on: %w", u.Name, b.First, err)
 		}
 		return fn(b)
 	})
+}
+
+// trace notes the messages of an ingress stream whose readings are read.
+func (s *Source) trace(u *Unit, messages []broker.Message) error {
+	if s.Trail == nil || u.Releases {
+		return nil
+	}
+	for i := range messages {
+		m := &messages[i]
+		if s.Layer == Readings {
+			stamp := reading.Stamp{Received: m.Received.UnixNano(), Stream: uint32(u.Shard), Sequence: m.Sequence}
+			if err := s.Trail.add(everyPartition, stamp); err != nil {
+				return err
+			}
+			continue
+		}
+		batch, err := wire.DecodeBronze(m.Data)
+		if err != nil {
+			continue // silver-cleaner has put it into quarantine as it is
+		}
+		for row := range batch.Rows() {
+			if row.Waived != nil {
+				continue // a release speaks for itself alone
+			}
+			if err := s.Trail.add(u.Partition, row.Stamp); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func (s *Source) refine(ctx context.Context, r *Refiner, u *Unit, messages []broker.Message) ([]Part, error) {
