@@ -13,6 +13,8 @@
 //     is [ErrPositionMoved], never overwritten.
 //   - [Verify] notices a stream that was recreated or lost its tail, also when
 //     the lost sequences have been used again, and rewinds.
+//   - [Positions.Holding] keeps the janitor from removing what a reader has still to
+//     read, for as long as it lives.
 //   - [RunLeases] spreads slots over live instances. It serves liveness only.
 //
 // How it fails: a broker that is down makes readers wait and publishers return

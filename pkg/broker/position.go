@@ -44,7 +44,14 @@ type Position struct {
 	Outputs []Output `json:"outputs,omitempty"` // by stream, none for output that is elsewhere
 
 	Counts Counts `json:"counts"`
+
+	// Expires, if set, is when a reader counts as dead that has not stored it again;
+	// see [Hold].
+	Expires time.Time `json:"expires,omitzero"`
 }
+
+// Expired reports whether p's reader counts as dead.
+func (p *Position) Expired(now time.Time) bool { return !p.Expires.IsZero() && now.After(p.Expires) }
 
 // Output is the end of what a stage has stored in a stream.
 type Output struct {
@@ -100,8 +107,9 @@ func (p *Position) RestOn(msgs []*nats.Msg, acks []Ack) {
 func sum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)) }
 
 // Positions keeps positions in the bucket [BucketPositions]. Keys are
-// "<stage>" or "<stage>.<partition>".
+// "<stage>" or "<stage>.<partition>"; those of holds are this package's own.
 type Positions struct {
+	js jetstream.JetStream
 	kv jetstream.KeyValue
 }
 
@@ -111,7 +119,7 @@ func OpenPositions(ctx context.Context, js jetstream.JetStream) (*Positions, err
 	if err != nil {
 		return nil, fmt.Errorf("open positions: %w", err)
 	}
-	return &Positions{kv: kv}, nil
+	return &Positions{js: js, kv: kv}, nil
 }
 
 // Load returns a position and its revision, both zero if there is none. With

@@ -104,7 +104,7 @@ func IsRetryable(err error) bool {
 		nats.ErrConnectionClosed, nats.ErrBadSubject, nats.ErrInvalidMsg, nats.ErrHeadersNotSupported,
 		nats.ErrBadHeaderMsg, jetstream.ErrAsyncPublishReplySubjectSet,
 		ErrPositionMoved, ErrStreamMissing, ErrStreamRecreated, ErrBeyondEnd, ErrReaderClosed,
-		ErrNotProvisioned, ErrPartitionMismatch, ErrFormat,
+		ErrNotProvisioned, ErrPartitionMismatch, ErrFormat, jetstream.ErrInvalidKey,
 	} {
 		if errors.Is(err, permanent) {
 			return false

@@ -176,7 +176,7 @@ func (j *janitor) marks(ctx context.Context) (map[string][]broker.ReadMark, erro
 	if err := j.rejudged(ctx, &r); err != nil {
 		return nil, err
 	}
-	r.others()
+	r.others(time.Now())
 	return r.marks, j.stored(ctx, &r)
 }
 

@@ -2,6 +2,8 @@ package janitor
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,12 +44,22 @@ func (r *readers) stages(shards int) {
 	}
 }
 
-// others adds readers that this build does not know, such as those of a later one.
-// Positions of readings that were judged again stay for their counts.
-func (r *readers) others() {
-	for key, p := range r.kept {
-		if !strings.HasPrefix(key, stage.RejudgeKeys) && p.Created.Equal(r.created[p.Stream]) {
-			r.add(p.Stream, broker.ReadMark{Reader: key, Sequence: p.Sequence, Received: p.Received})
+// others adds readers that this build does not know, such as those of a later one, and
+// those that hold for a time ([broker.Hold]). One of another stream of its name has read
+// nothing, and one that does not say which stream it reads may read any. Positions of
+// readings that were judged again stay for their counts.
+func (r *readers) others(now time.Time) {
+	for _, key := range slices.Sorted(maps.Keys(r.kept)) {
+		p := r.kept[key]
+		if strings.HasPrefix(key, stage.RejudgeKeys) || p.Expired(now) {
+			continue
+		}
+		if p.Stream != "" {
+			r.read(key, p.Stream, "", 0)
+			continue
+		}
+		for stream := range r.created {
+			r.add(stream, broker.ReadMark{Reader: key})
 		}
 	}
 }
