@@ -174,7 +174,9 @@ func (a *application) seriesOf(
 		return err
 	})
 	all = slices.DeleteFunc(all, func(s goldstore.Series) bool { return !wanted(s.Metric) })
-	slices.SortStableFunc(all, func(s, t goldstore.Series) int { return a.partitionOf(s.Series) - a.partitionOf(t.Series) })
+	slices.SortStableFunc(all, func(s, t goldstore.Series) int {
+		return a.partitionOf(s.Series) - a.partitionOf(t.Series)
+	})
 	return all, err
 }
 

@@ -98,24 +98,29 @@ func (j *janitor) first(t *testing.T) uint64 {
 // TestWhatIsReadIsKept has readers besides the stages, of all sorts (invariant 19).
 func TestWhatIsReadIsKept(t *testing.T) {
 	t.Parallel()
-	anew := func(at broker.Position) broker.Position { at.Created = time.Unix(1, 0); return at }
-	until := func(at broker.Position, expires time.Time) broker.Position { at.Expires = expires; return at }
+	at := func(change func(*broker.Position)) func(broker.Position) broker.Position {
+		return func(p broker.Position) broker.Position { change(&p); return p }
+	}
+	stands := at(func(*broker.Position) {})
+	expires := func(in time.Duration) func(broker.Position) broker.Position {
+		return at(func(p *broker.Position) { p.Expires = time.Now().Add(in) })
+	}
 	for name, tt := range map[string]struct {
 		key   string
 		at    func(bronze broker.Position) broker.Position
 		first uint64
 	}{
-		"a later build's reader":       {"later.0", func(at broker.Position) broker.Position { return at }, 5},
-		"one that has not begun":       {"later", func(broker.Position) broker.Position { return broker.Position{Stream: broker.StreamBronze} }, 1},
-		"one of the stream as it was":  {"later", anew, 1},
-		"one that nothing is known of": {"a/b=c", func(broker.Position) broker.Position { return broker.Position{} }, 1},
-		"one of another stream": {"later", func(broker.Position) broker.Position {
-			return broker.Position{Stream: broker.StreamGold}
-		}, kept},
-		"one that has read all":      {"later", func(at broker.Position) broker.Position { at.Sequence = kept; return at }, kept},
-		"a batch run that lives":     {"hold-batch.1.BRONZE", func(at broker.Position) broker.Position { return until(at, time.Now().Add(time.Hour)) }, 5},
-		"a batch run that has died":  {"hold-batch.1.BRONZE", func(at broker.Position) broker.Position { return until(at, time.Now().Add(-time.Hour)) }, kept},
-		"what has been judged again": {"rejudge-2.0", func(at broker.Position) broker.Position { return at }, kept},
+		"a later build's reader": {"later.0", stands, 5},
+		"one that has not begun": {"later", at(func(p *broker.Position) {
+			*p = broker.Position{Stream: broker.StreamBronze}
+		}), 1},
+		"one of the stream as it was":  {"later", at(func(p *broker.Position) { p.Created = time.Unix(1, 0) }), 1},
+		"one that nothing is known of": {"a/b=c", at(func(p *broker.Position) { *p = broker.Position{} }), 1},
+		"one of another stream":        {"later", at(func(p *broker.Position) { p.Stream = broker.StreamGold }), kept},
+		"one that has read all":        {"later", at(func(p *broker.Position) { p.Sequence = kept }), kept},
+		"a batch run that lives":       {"hold-batch.1.BRONZE", expires(time.Hour), 5},
+		"a batch run that has died":    {"hold-batch.1.BRONZE", expires(-time.Hour), kept},
+		"what has been judged again":   {"rejudge-2.0", stands, kept},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
