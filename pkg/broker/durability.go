@@ -26,12 +26,21 @@ type Durability struct {
 	SyncInterval time.Duration // between syncs otherwise
 }
 
+// SyncedWithin is how long after its acknowledgement a message may be in memory only.
+func (d Durability) SyncedWithin() time.Duration {
+	switch {
+	case !d.Known:
+		return DefaultServerSync
+	case d.SyncAlways:
+		return 0
+	default:
+		return d.SyncInterval
+	}
+}
+
 // LossBound says in a sentence what is lost when.
 func (d Durability) LossBound() string {
-	within := d.SyncInterval
-	if !d.Known {
-		within = DefaultServerSync
-	}
+	within := d.SyncedWithin()
 	switch {
 	case d.Known && d.SyncAlways && d.Replicas >= 3:
 		return fmt.Sprintf("nothing that was acknowledged is lost unless the disks of %d of %d servers are",

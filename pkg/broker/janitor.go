@@ -21,6 +21,9 @@ type ReadMark struct {
 	Received time.Time
 	// Until, if not 0, is the last sequence that it will read.
 	Until uint64
+	// Settled says that the reader has read on, and Sequence is up to where what became
+	// of it cannot be lost any more.
+	Settled bool
 }
 
 // Keep says how much is kept of what all readers have read.
@@ -41,8 +44,6 @@ type Swept struct {
 	// reader; 0 and "" when all is read.
 	Unread uint64
 	Holder string
-
-	connection uint64 // over which all was asked
 }
 
 // Fill is the share of its limit that the stream takes, 0 when it has none.
@@ -53,6 +54,17 @@ func (s *StreamStatus) Fill() float64 {
 	return float64(s.Bytes) / float64(s.MaxBytes)
 }
 
+// Sweeper removes what was read. It is made before the marks are read, and works over
+// the connection of then: after another is made the broker may be one that was restored
+// from a copy, and the marks, or the stream, from before that.
+type Sweeper struct {
+	js         jetstream.JetStream
+	connection uint64
+}
+
+// NewSweeper returns a sweeper that trusts marks that are read from now on.
+func NewSweeper(js jetstream.JetStream) Sweeper { return Sweeper{js, js.Conn().Stats().Reconnects} }
+
 // Sweep removes from a stream what lies behind all of its readers and is older than
 // Keep says. What a reader has not read is never removed, and neither is the last
 // message: the stream's end is what positions are checked against. It needs the
@@ -62,51 +74,48 @@ func (s *StreamStatus) Fill() float64 {
 // that lost its tail and grew again, is that of a reader that has read nothing: it will
 // notice, and go back. A reader whose position goes back afterwards finds the stream
 // beginning where it begins now. A stream without readers is left alone.
-func Sweep(ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep) (Swept, error) {
-	s, err := sweep(ctx, js, stream, marks, keep)
+func (w Sweeper) Sweep(ctx context.Context, stream string, marks []ReadMark, keep Keep) (Swept, error) {
+	s, err := w.sweep(ctx, stream, marks, keep)
 	if err != nil {
 		return s, fmt.Errorf("sweep %s: %w", stream, err)
 	}
 	return s, nil
 }
 
-func sweep(
-	ctx context.Context, js jetstream.JetStream, stream string, marks []ReadMark, keep Keep,
-) (s Swept, err error) {
-	s.connection = js.Conn().Stats().Reconnects
+func (w Sweeper) sweep(ctx context.Context, stream string, marks []ReadMark, keep Keep) (s Swept, err error) {
 	// First: what comes in later is kept, whoever reads it.
-	if s.StreamStatus, err = Stream(ctx, js, stream); err != nil || s.Messages == 0 || len(marks) == 0 {
+	if s.StreamStatus, err = Stream(ctx, w.js, stream); err != nil || s.Messages == 0 || len(marks) == 0 {
 		return s, err
 	}
 	free := s.LastSequence // what lies before may go
 	for _, m := range marks {
-		if m.Sequence, err = s.verified(ctx, js, m); err != nil {
+		if m.Sequence, err = s.verified(ctx, w.js, m); err != nil {
 			return s, err
 		}
-		unread, err := Pending(ctx, js, stream, m.Subject, m.Sequence)
+		unread, err := Pending(ctx, w.js, stream, m.Subject, m.Sequence)
 		if err != nil {
 			return s, err
 		}
 		if unread.Messages == 0 || m.Until > 0 && unread.Sequence > m.Until {
 			continue
 		}
-		if s.Unread == 0 || unread.Sequence < s.Unread {
+		if !m.Settled && (s.Unread == 0 || unread.Sequence < s.Unread) {
 			s.Unread, s.Holder = unread.Sequence, m.Reader
 		}
 		free = min(free, unread.Sequence)
 	}
-	young, err := sequenceAt(ctx, js, stream, time.Now().Add(-keep.Age))
+	young, err := sequenceAt(ctx, w.js, stream, time.Now().Add(-keep.Age))
 	if err != nil {
 		return s, err
 	}
-	if err := s.purge(ctx, js, min(free, young)); err != nil {
+	if err := w.purge(ctx, &s, min(free, young)); err != nil {
 		return s, err
 	}
 	for s.Fill() > keep.Shrink && keep.Shrink > 0 && s.FirstSequence < free {
 		excess := float64(s.Bytes) - keep.Ease*float64(s.MaxBytes)
 		messages := uint64(excess/float64(s.Bytes)*float64(s.Messages)) + 1
 		before := s.FirstSequence
-		if err := s.purge(ctx, js, min(before+messages, free)); err != nil {
+		if err := w.purge(ctx, &s, min(before+messages, free)); err != nil {
 			return s, err
 		}
 		s.Shrunk = true
@@ -138,22 +147,22 @@ func (s *Swept) verified(ctx context.Context, js jetstream.JetStream, m ReadMark
 var errOtherConnection = errors.New("the connection was lost meanwhile")
 
 // purge removes what lies before a sequence.
-func (s *Swept) purge(ctx context.Context, js jetstream.JetStream, before uint64) error {
+func (w Sweeper) purge(ctx context.Context, s *Swept, before uint64) error {
 	if before <= s.FirstSequence {
 		return nil
 	}
-	stream, err := js.Stream(ctx, s.Name)
+	stream, err := w.js.Stream(ctx, s.Name)
 	if err != nil {
 		return err
 	}
-	if js.Conn().Stats().Reconnects != s.connection {
+	if w.js.Conn().Stats().Reconnects != w.connection {
 		return errOtherConnection
 	}
 	if err := stream.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
 		return fmt.Errorf("remove what lies before %d: %w", before, err)
 	}
 	first := s.FirstSequence
-	if s.StreamStatus, err = Stream(ctx, js, s.Name); err != nil {
+	if s.StreamStatus, err = Stream(ctx, w.js, s.Name); err != nil {
 		return err
 	}
 	s.Removed += s.FirstSequence - first

@@ -26,7 +26,7 @@ func fillBronze(tb testing.TB, js jetstream.JetStream, n, size int) {
 
 func sweep(tb testing.TB, js jetstream.JetStream, keep broker.Keep, marks ...broker.ReadMark) broker.Swept {
 	tb.Helper()
-	s, err := broker.Sweep(testContext(tb), js, broker.StreamBronze, marks, keep)
+	s, err := broker.NewSweeper(js).Sweep(testContext(tb), broker.StreamBronze, marks, keep)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -59,6 +59,40 @@ func TestSweep(t *testing.T) {
 			broker.ReadMark{Reader: "rejudge", Subject: broker.BronzeSubject(1), Sequence: 2, Until: 3})
 		if s.FirstSequence != 10 || s.Messages != 1 || s.Holder != "" {
 			t.Errorf("after sweeping: %+v", s)
+		}
+	})
+
+	// What became of what was read may be lost with the broker's machine. It is kept, and
+	// not said to be unread.
+	t.Run("KeepsWhatIsNotSettled", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		fillBronze(t, js, 10, 100)
+		s := sweep(t, js, broker.Keep{}, broker.ReadMark{Reader: "silver.0", Sequence: 10},
+			broker.ReadMark{Reader: "silver.0", Sequence: 6, Settled: true})
+		if s.FirstSequence != 7 || s.Unread != 0 || s.Holder != "" {
+			t.Errorf("after sweeping: %+v", s)
+		}
+	})
+
+	// The broker was away since the marks were read, and may be another.
+	t.Run("BelievesNoMarksOfAnotherConnection", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		fillBronze(t, js, 10, 100)
+		w := broker.NewSweeper(js)
+		reconnected := js.Conn().StatusChanged(nats.CONNECTED)
+		if err := js.Conn().ForceReconnect(); err != nil {
+			t.Fatal(err)
+		}
+		<-reconnected
+		marks := []broker.ReadMark{{Reader: "all", Sequence: 10}}
+		if s, err := w.Sweep(testContext(t), broker.StreamBronze, marks, broker.Keep{}); err == nil || s.Removed != 0 {
+			t.Errorf("swept %d messages, %v", s.Removed, err)
+		}
+		if s, err := broker.NewSweeper(js).Sweep(testContext(t), broker.StreamBronze, marks, broker.Keep{}); err != nil ||
+			s.Removed != 9 {
+			t.Errorf("swept %d messages, %v", s.Removed, err)
 		}
 	})
 
@@ -215,7 +249,7 @@ func TestSweepKeepsWhatIsUnread(t *testing.T) {
 					Shrink: rapid.Float64Range(0.01, 1).Draw(t, "shrink"),
 				}
 				keep.Ease = keep.Shrink * rapid.Float64Range(0, 1).Draw(t, "ease")
-				if _, err := broker.Sweep(ctx, js, broker.StreamBronze, marks, keep); err != nil {
+				if _, err := broker.NewSweeper(js).Sweep(ctx, broker.StreamBronze, marks, keep); err != nil {
 					t.Fatal(err)
 				}
 			}

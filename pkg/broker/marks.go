@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -25,23 +26,26 @@ type Marks struct {
 	// Since is the epoch that was applied when this one began to be: what a later one
 	// than that changed is judged again.
 	Since uint64 `json:"since,omitempty"`
-	// From is when the broker stored the first message that BRONZE held then; zero:
-	// it held all. What stood before it cannot be judged again.
+	// From is when the broker stored the first message that BRONZE held when Sequences
+	// were known; zero: it held all. What stood before it cannot be judged again.
 	From time.Time `json:"from,omitzero"`
 	// Sequences are those of the first markers, by partition; empty: not known yet.
 	Sequences []uint64 `json:"sequences,omitempty"`
 	// Behind is when the broker stored the last of them. What is received from then
 	// on stands behind the markers.
 	Behind time.Time `json:"behind,omitzero"`
+	// Held says that From is known. From Sequences on nothing is removed that is to be
+	// judged again.
+	Held bool `json:"held,omitempty"`
+	// Ends are up to where each partition is judged again: where what was received
+	// before Behind ends. Empty: it is not all in BRONZE yet.
+	Ends []uint64 `json:"ends,omitempty"`
 }
 
 // In reports whether m is about a stream as it is: it was not made anew, and has not
 // lost a tail in which m lies.
 func (m Marks) In(s StreamStatus) bool {
-	greatest := m.After
-	for _, sequence := range m.Sequences {
-		greatest = max(greatest, sequence)
-	}
+	greatest := slices.Max(slices.Concat([]uint64{m.After}, m.Sequences, m.Ends))
 	return m.Created.Equal(s.Created) && greatest <= s.LastSequence
 }
 

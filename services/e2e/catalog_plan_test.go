@@ -160,3 +160,49 @@ func windowsTable(t *testing.T, text string) string {
 	}
 	return strings.Join(lines[i:], "\n")
 }
+
+// TestPlanOfAnEpochInForce plans what is in force and not applied, since applying it was
+// stopped: the plan is of what is left, which then is made. What came in meanwhile was
+// judged under the epoch.
+func TestPlanOfAnEpochInForce(t *testing.T) {
+	t.Parallel()
+	p := embedded(t)
+	p.apply(t, site)
+	js := p.jetStream(t)
+	const entities = 6
+	publishReadings(t, js, siteReadings(siteStart, entities))
+	p.await(t, "gold to catch up", caughtUp)
+	p.applyStopped(t, js, mended, 1)
+	p.await(t, "rows to be computed anew", func(*energyv1.GetPipelineStatusResponse) bool {
+		behind := 0
+		p.sql(t, "SELECT count(*)::int FROM gold.positions WHERE stage = 'recompute' AND sequence < 3", nil,
+			func(scan func(...any)) { scan(&behind) })
+		return behind == 0
+	})
+	publishReadings(t, js, siteReadings(siteStart.Add(3*time.Hour), entities))
+	p.await(t, "gold to catch up", caughtUp)
+
+	was := p.baseAnswers(t)
+	before, after, plan := p.planned(t, mended, 0)
+	if len(after) == 0 || plan.Created {
+		t.Errorf("%d windows would change, by a new epoch: %t", len(after), plan.Created)
+	}
+	p.apply(t, mended)
+	is := p.baseAnswers(t)
+	const nothing = "0 0 0 0 0 0 0 0 0"
+	for key := range was {
+		is[key] = cmp.Or(is[key], nothing)
+	}
+	for key, answer := range is {
+		old := cmp.Or(was[key], nothing)
+		if planned, ok := after[key]; ok && (planned != answer || before[key] != old) {
+			t.Errorf("%s was planned to go from\n%s to\n%s and went from\n%s to\n%s", key, before[key], planned, old, answer)
+		} else if !ok && answer != old {
+			t.Errorf("%s is in no plan and went from\n%s to\n%s", key, old, answer)
+		}
+		delete(after, key)
+	}
+	if len(after) > 0 {
+		t.Errorf("answers were planned that there are not: %v", after)
+	}
+}

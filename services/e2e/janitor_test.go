@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/services/internal/app"
+	"github.com/energy-platform/energy/services/internal/apply"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
 
@@ -50,6 +52,7 @@ func assemble(t *testing.T, horizon time.Duration) *assembly {
 	}
 	a.Platform, err = app.Open(t.Context(), app.Needs{
 		Common: a.settings.Common, Broker: a.settings.Broker, Postgres: &a.settings.Postgres, Name: "parts",
+		Syncs: &broker.Durability{Known: true, SyncAlways: true}, // as good as: no machine dies
 	}, a.monitor, slog.New(slog.NewTextHandler(testLog{t}, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -232,6 +235,72 @@ func TestAStallBacksUpToTheProducer(t *testing.T) {
 	}
 	a.run(t, a.Aggregator(a.settings.Stage, a.settings.Gold))
 	awaitRows(t, &platform{natsURL: a.url, databaseURL: a.database}, acked)
+}
+
+// TestApplyingNeedsLessRoomThanThereIsToRead applies a catalogue while READINGS holds
+// more than BRONZE has room for: what is judged again makes room for what ingest has to
+// pass on until all is.
+func TestApplyingNeedsLessRoomThanThereIsToRead(t *testing.T) {
+	t.Parallel()
+	a := assemble(t, time.Second)
+	topology, err := broker.Open(t.Context(), a.js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topology.Limits.Bronze = 60_000
+	if err := broker.Provision(t.Context(), a.js, topology); err != nil {
+		t.Fatal(err)
+	}
+	a.settings.Stage.BatchBytes = 8 << 10
+	p := &platform{natsURL: a.url, databaseURL: a.database}
+	a.run(t, a.Cleaner(a.settings.Stage), a.Aggregator(a.settings.Stage, a.settings.Gold), a.Janitor(a.settings.History))
+	p.apply(t, site)
+	var readings []map[string]any
+	for hour := range 10 {
+		readings = append(readings, siteReadings(siteStart.Add(time.Duration(hour)*time.Hour), 40)...)
+	}
+	publishReadings(t, a.js, readings)
+
+	waits, ended := make(chan struct{}), make(chan error, 1)
+	store := p.store(t)
+	go func() {
+		told := false
+		done, err := apply.Run(t.Context(), apply.Deps{
+			JetStream: a.js, Store: store, Logger: slog.New(slog.DiscardHandler),
+			Progress: func(p apply.Progress) {
+				if !told && p.Unread > 0 { // its markers are in BRONZE
+					told = true
+					close(waits)
+				}
+			},
+		}, []byte(mended))
+		if err == nil && done.Readings < uint64(len(readings))/2 {
+			err = fmt.Errorf("%d readings were judged again", done.Readings)
+		}
+		ended <- err
+	}()
+	select {
+	case <-waits:
+	case err := <-ended:
+		t.Fatalf("applying has not waited for ingest: %v", err)
+	}
+	a.run(t, a.Ingest(a.settings.Stage, 0))
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(patience):
+		bronze, err := broker.Stream(t.Context(), a.js, broker.StreamBronze)
+		t.Fatalf("applying waits; BRONZE is %+v, %v; health is %+v", bronze, err, a.monitor.Status(t.Context()))
+	}
+	if s := a.stream(t, broker.StreamBronze, func(broker.StreamStatus) bool { return true }); s.FirstSequence < 2 {
+		t.Errorf("all was in BRONZE at a time: %+v", s)
+	}
+	awaitRows(t, p, len(readings)-2*40*10) // voltages out of range
+	if diff := cmp.Diff(neverWrong(t, readings), p.statistics(t)); diff != "" {
+		t.Errorf("gold differs from that of a platform that never had the faults (-want +got):\n%s", diff)
+	}
 }
 
 // troubled reports whether a component whose name begins like that is degraded and says why.

@@ -22,21 +22,21 @@ import (
 // Platform is what the services of one process share: connections that stand,
 // to a broker and a store that are ready for use.
 type Platform struct {
-	common    settings.Common
-	instance  string // of this process in leases
-	log       *slog.Logger
-	health    *health.Monitor
-	epochs    *epochs.Follower
-	conn      *nats.Conn
-	js        jetstream.JetStream
-	topology  broker.Topology
-	leases    jetstream.KeyValue
-	positions *broker.Positions
-	publisher *broker.Publisher
-	store     *goldstore.Store // nil for services that do not need it
-	lossBound string           // of what is acknowledged
-	answers   *settings.Answers
-	readers   *goldstore.Store // for answers; nil for services that give none
+	common     settings.Common
+	instance   string // of this process in leases
+	log        *slog.Logger
+	health     *health.Monitor
+	epochs     *epochs.Follower
+	conn       *nats.Conn
+	js         jetstream.JetStream
+	topology   broker.Topology
+	leases     jetstream.KeyValue
+	positions  *broker.Positions
+	publisher  *broker.Publisher
+	store      *goldstore.Store // nil for services that do not need it
+	durability broker.Durability
+	answers    *settings.Answers
+	readers    *goldstore.Store // for answers; nil for services that give none
 }
 
 // Needs is what a process connects to.
@@ -93,14 +93,14 @@ func (p *Platform) tellDurability(ctx context.Context, n Needs) {
 			p.log.WarnContext(ctx, "what the broker may lose is not known", "error", err)
 		}
 	}
-	p.lossBound = d.LossBound()
-	p.log.InfoContext(ctx, "durability", "loss_bound", p.lossBound, "replicas", d.Replicas, "known", d.Known,
+	p.durability = d
+	p.log.InfoContext(ctx, "durability", "loss_bound", d.LossBound(), "replicas", d.Replicas, "known", d.Known,
 		"sync_always", d.SyncAlways, "sync_interval", d.SyncInterval)
-	p.health.Note("durability", p.lossBound)
+	p.health.Note("durability", d.LossBound())
 }
 
 // LossBound says what of the acknowledged readings may be lost, and when.
-func (p *Platform) LossBound() string { return p.lossBound }
+func (p *Platform) LossBound() string { return p.durability.LossBound() }
 
 // openStores opens the gold store. Answers are read over connections of their
 // own, so that slow ones cannot hold up the services of the same process.

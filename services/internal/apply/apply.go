@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -196,7 +195,8 @@ func (a *application) bring(ctx context.Context, applied uint64) error {
 	return a.store.SetApplied(ctx, a.at.Epoch.Epoch())
 }
 
-// rejudge judges again what stands in BRONZE before the epoch's markers.
+// rejudge judges again what stands in BRONZE before the epoch's markers, and what was
+// received before the last of them.
 func (a *application) rejudge(ctx context.Context, applied uint64) error {
 	epoch := a.at.Epoch
 	marks, err := a.marks(ctx, epoch.Epoch(), applied)
@@ -207,32 +207,75 @@ func (a *application) rejudge(ctx context.Context, applied uint64) error {
 	if err != nil {
 		return err
 	}
-	ends, err := a.received(ctx)
-	if err != nil {
-		return err
-	}
-	job := rejudge.Job{
+	err = a.follow(ctx, rejudge.Job{
 		Epochs:   a.epochs.All().Until(epoch.Epoch()),
 		Selected: func(metric string) bool { return epoch.JudgedSince(metric, applied) },
 		Marks:    marks,
 		Since:    since,
 		Limits:   broker.BatchLimits{Bytes: batchBytes, Linger: linger},
-	}
-	g, working := errgroup.WithContext(ctx)
-	g.SetLimit(partitions)
-	for partition, until := range ends {
-		g.Go(func() error {
-			err := rejudge.Run(working, a.stages, job, partition, until)
-			if err == nil {
-				err = working.Err() // a run that was told to stop says nothing of it
-			}
-			return err
-		})
-	}
-	if err := g.Wait(); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	return a.count(ctx)
+}
+
+// follow does a job as far as BRONZE reaches, again and again until ingest has passed on
+// what was received before the last marker. It must not wait for that first: the
+// janitor keeps in BRONZE what is to be judged again, and ingest would wait for the
+// room.
+func (a *application) follow(ctx context.Context, j rejudge.Job) error {
+	published, err := a.published(ctx)
+	if err != nil {
+		return err
+	}
+	done := make([]uint64, a.topology.Partitions)
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if len(j.Marks.Ends) == 0 {
+			if a.at.Unread, err = a.unread(ctx, published); err != nil {
+				return err
+			}
+		}
+		// Behind that: what ingest has passed on is before the ends.
+		ends, err := a.ends(ctx, &j.Marks)
+		if err != nil {
+			return err
+		}
+		if err := a.upTo(ctx, j, done, ends); err != nil {
+			return err
+		}
+		if len(j.Marks.Ends) > 0 {
+			return nil
+		}
+		a.tell()
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for ingest, which has to read on in %d streams: %w", a.at.Unread, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+// upTo does a job up to the ends of partitions, where they are not done up to there.
+func (a *application) upTo(ctx context.Context, j rejudge.Job, done, ends []uint64) error {
+	g, working := errgroup.WithContext(ctx)
+	g.SetLimit(partitions)
+	for partition, end := range ends {
+		if done[partition] >= end {
+			continue
+		}
+		g.Go(func() error {
+			err := rejudge.Run(working, a.stages, j, partition, end)
+			if err == nil {
+				err = working.Err() // a run that was told to stop says nothing of it
+			}
+			done[partition] = end
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // count adds up what was judged again.
@@ -241,9 +284,8 @@ func (a *application) count(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	prefix := strings.TrimSuffix(rejudge.Key(a.at.Epoch.Epoch(), 0), "0")
 	for key, position := range kept {
-		if strings.HasPrefix(key, prefix) {
+		if rejudge.Of(a.at.Epoch.Epoch(), key) {
 			a.at.Readings += position.Counts.In
 			a.at.Judgements += position.Counts.Out
 			a.at.Refused += position.Counts.Quarantined

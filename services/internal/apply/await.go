@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,9 +13,8 @@ import (
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
-// received waits until ingest has passed on all that producers have published so
-// far, and returns where each partition of BRONZE ends then.
-func (a *application) received(ctx context.Context) ([]uint64, error) {
+// published returns where the ingress streams end.
+func (a *application) published(ctx context.Context) ([]uint64, error) {
 	published := make([]uint64, a.topology.IngressShards)
 	for n := range published {
 		s, err := broker.Stream(ctx, a.JetStream, broker.IngressStream(n))
@@ -23,31 +23,43 @@ func (a *application) received(ctx context.Context) ([]uint64, error) {
 		}
 		published[n] = s.LastSequence
 	}
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	for {
-		var err error
-		if a.at.Unread, err = a.unread(ctx, published); err != nil {
-			return nil, err
-		}
-		if a.at.Unread == 0 {
-			break
-		}
-		a.tell()
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for ingest, which has to read on in %d streams: %w", a.at.Unread, ctx.Err())
-		case <-tick.C:
-		}
+	return published, nil
+}
+
+// ends returns up to where each partition is to be judged again: to where it ends now,
+// which is noted when ingest has nothing left to pass on. What has been noted stays.
+func (a *application) ends(ctx context.Context, marks *broker.Marks) (ends []uint64, err error) {
+	if len(marks.Ends) > 0 {
+		return marks.Ends, nil
 	}
-	ends := make([]uint64, a.topology.Partitions)
+	ends = make([]uint64, a.topology.Partitions)
 	for p := range ends {
-		var err error
-		if ends[p], err = broker.LastSequence(ctx, a.JetStream, broker.StreamBronze, broker.BronzeSubject(p)); err != nil {
+		ends[p], err = broker.LastSequence(ctx, a.JetStream, broker.StreamBronze, broker.BronzeSubject(p))
+		if err != nil {
 			return nil, err
 		}
 	}
-	return ends, nil
+	if a.at.Unread > 0 {
+		return ends, nil
+	}
+	*marks, err = a.noteEnds(ctx, ends)
+	return marks.Ends, err
+}
+
+// noteEnds keeps the ends with the epoch's marks, unless another run has, and returns
+// the marks as they are kept.
+func (a *application) noteEnds(ctx context.Context, ends []uint64) (broker.Marks, error) {
+	epoch := a.at.Epoch.Epoch()
+	for {
+		kept, revision, err := a.store.Marks(ctx, epoch)
+		if err != nil || len(kept.Ends) > 0 {
+			return kept, err
+		}
+		kept.Ends = ends
+		if err := a.store.SetMarks(ctx, epoch, kept, revision); !errors.Is(err, broker.ErrMarksMoved) {
+			return kept, err
+		}
+	}
 }
 
 // unread counts the ingress streams that ingest has not read up to those sequences.

@@ -19,26 +19,27 @@ import (
 // found again also where a run was stopped before it could keep their own.
 func (a *application) marks(ctx context.Context, epoch, applied uint64) (broker.Marks, error) {
 	for {
-		bronze, err := broker.Stream(ctx, a.JetStream, broker.StreamBronze)
-		if err != nil {
-			return broker.Marks{}, err
-		}
 		kept, revision, err := a.store.Marks(ctx, epoch)
+		if err != nil {
+			return kept, err
+		}
+		bronze, err := broker.Stream(ctx, a.JetStream, broker.StreamBronze)
 		if err != nil {
 			return kept, err
 		}
 		switch {
 		case !kept.In(bronze):
 			kept = broker.Marks{Created: bronze.Created, After: bronze.LastSequence, Since: applied}
-			if bronze.FirstSequence > 1 {
-				kept.From = bronze.FirstTime
-			}
-		case !kept.Behind.IsZero():
-			return kept, nil
-		default:
+		case kept.Behind.IsZero():
 			if err := a.mark(ctx, epoch, &kept); err != nil {
 				return kept, err
 			}
+		case !kept.Held: // the janitor removes nothing any more
+			if kept.Held = true; bronze.FirstSequence > 1 {
+				kept.From = bronze.FirstTime
+			}
+		default:
+			return kept, nil
 		}
 		if err := a.store.SetMarks(ctx, epoch, kept, revision); err != nil && !errors.Is(err, broker.ErrMarksMoved) {
 			return kept, err
@@ -86,11 +87,7 @@ func (a *application) mark(ctx context.Context, epoch uint64, kept *broker.Marks
 	for p := range messages {
 		messages[p] = &nats.Msg{Subject: broker.BronzeSubject(p), Data: data}
 	}
-	err = new(broker.Backoff).Retry(ctx, broker.IsRetryable, func(error) {}, func() error {
-		_, err := a.stages.Publisher.PublishAll(ctx, messages)
-		return err
-	})
-	if err != nil {
+	if err := a.stages.Publisher.Deliver(ctx, messages, nil, nil); err != nil {
 		return err
 	}
 	kept.Sequences = make([]uint64, a.topology.Partitions)

@@ -18,6 +18,8 @@ import (
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/replay"
 )
 
 // planVersions is how many versions a plan holds at a time where nothing is said: some
@@ -63,8 +65,7 @@ func PlanFor(ctx context.Context, d Deps, document []byte, each func(Window) err
 	if err := a.rewindows(ctx, all.Newest(), p.Epoch); err != nil {
 		return p, err
 	}
-	old, _ := all.At(applied)
-	w := planner{application: a, plan: &p, epochs: wanted, old: old, applied: applied}
+	w := planner{application: a, plan: &p, epochs: wanted, inForce: all.Newest(), applied: applied}
 	return p, w.run(ctx)
 }
 
@@ -103,8 +104,9 @@ type planner struct {
 	*application
 	plan    *Plan
 	epochs  catalog.Epochs // up to the one that is planned
-	old     *catalog.Catalog
+	inForce *catalog.Catalog
 	applied uint64
+	marks   broker.Marks // of the planned epoch, where it has some
 	series  map[reading.Series]goldstore.Series
 }
 
@@ -112,23 +114,55 @@ func (p *planner) run(ctx context.Context) error {
 	if p.applied >= p.plan.Epoch.Epoch() {
 		return nil
 	}
+	if err := p.marked(ctx); err != nil {
+		return err
+	}
 	if err := p.readSeries(ctx); err != nil {
 		return err
 	}
 	for partition := range p.topology.Partitions {
 		buckets := []bucket{{1, 0}}
 		for first := true; len(buckets) > 0; first = false {
-			c := &gathering{planner: p, bucket: buckets[0], groups: make(map[gold.Key][]gold.Version), counted: first}
-			if err := c.gather(ctx, partition); err != nil {
+			c := newGathering(p, partition, buckets[0])
+			c.counted = first
+			if err := c.gather(ctx); err != nil {
 				return err
 			}
-			if err := c.compare(ctx, partition); err != nil {
+			if err := c.compare(ctx); err != nil {
 				return err
 			}
 			buckets = append(buckets[1:], c.left...)
 		}
 	}
 	return nil
+}
+
+// marked finds the markers that the planned epoch has if it is in force already.
+func (p *planner) marked(ctx context.Context) error {
+	bronze, err := broker.Stream(ctx, p.JetStream, broker.StreamBronze)
+	if err != nil {
+		return err
+	}
+	marks, _, err := p.store.Marks(ctx, p.plan.Epoch.Epoch())
+	if err != nil {
+		return err
+	}
+	if marks.In(bronze) && !marks.Behind.IsZero() {
+		p.marks = marks
+	}
+	return nil
+}
+
+// current returns the epoch that was in force when a message came to BRONZE, the applied
+// one or a later one: under that it has been judged.
+func (p *planner) current(m *broker.Message) uint64 {
+	current := max(p.applied, 1) // nothing is judged before the first
+	for number := current + 1; number <= p.inForce.Epoch(); number++ {
+		if c, _ := p.epochs.At(number); !m.Received.Before(c.Activated()) {
+			current = number
+		}
+	}
+	return current
 }
 
 // seriesOf returns the series of metrics by partition and name.
@@ -140,11 +174,13 @@ func (a *application) seriesOf(
 		return err
 	})
 	all = slices.DeleteFunc(all, func(s goldstore.Series) bool { return !wanted(s.Metric) })
-	slices.SortStableFunc(all, func(s, t goldstore.Series) int { return a.partition(s.Series) - a.partition(t.Series) })
+	slices.SortStableFunc(all, func(s, t goldstore.Series) int {
+		return a.partitionOf(s.Series) - a.partitionOf(t.Series)
+	})
 	return all, err
 }
 
-func (a *application) partition(s reading.Series) int {
+func (a *application) partitionOf(s reading.Series) int {
 	return int(reading.Partition(s.EntityID, uint32(a.topology.Partitions)))
 }
 
@@ -174,46 +210,61 @@ func (b bucket) has(s reading.Series) bool {
 type gathering struct {
 	*planner
 	bucket
-	groups   map[gold.Key][]gold.Version
+	partition int
+	again     cleaner.Again // what is judged again
+	groups    map[gold.Key][]gold.Version
+	// standing is those of groups that epochs which are not applied give without that.
+	standing map[gold.Key][]gold.Version
 	held     int
 	counted  bool     // whether readings are counted: in one pass of all
 	left     []bucket // that are to be planned in further passes
 	hearings map[reading.Series]*silver.Hearing
-	current  map[reading.Series]*silver.Bench
+	benches  map[bench]*silver.Bench
 	all      []silver.Judgement
 }
 
-func (g *gathering) gather(ctx context.Context, partition int) error {
-	subject := broker.BronzeSubject(partition)
+// bench is names under an epoch.
+type bench struct {
+	reading.Series
+	epoch uint64
+}
+
+// maxNames bounds the judges kept ready for names seen before.
+const maxNames = 10_000
+
+func newGathering(p *planner, partition int, of bucket) *gathering {
+	g := &gathering{
+		planner: p, bucket: of, partition: partition, again: cleaner.Again{Mark: math.MaxUint64},
+		groups: make(map[gold.Key][]gold.Version), standing: make(map[gold.Key][]gold.Version),
+		hearings: make(map[reading.Series]*silver.Hearing), benches: make(map[bench]*silver.Bench),
+	}
+	if len(p.marks.Sequences) > 0 {
+		g.again = cleaner.Again{Mark: p.marks.Sequences[partition], Before: p.marks.Behind}
+	}
+	return g
+}
+
+func (g *gathering) gather(ctx context.Context) error {
+	subject := broker.BronzeSubject(g.partition)
 	end, err := broker.LastSequence(ctx, g.JetStream, broker.StreamBronze, subject)
-	if err != nil || end == 0 || len(g.plan.Changes.Judged) == 0 && !g.plan.Changes.Undeclared {
+	if err != nil || len(g.plan.Changes.Judged) == 0 && !g.plan.Changes.Undeclared {
 		return err
 	}
-	reader, err := broker.OpenReader(ctx, g.JetStream, broker.ReaderConfig{
-		Stream: broker.StreamBronze, FilterSubject: subject, Budget: g.stages.Budget, Logger: g.Logger,
+	from := replay.Reading{
+		JetStream: g.JetStream, Budget: g.stages.Budget, Logger: g.Logger,
+		Limits: broker.BatchLimits{Bytes: batchBytes, Linger: linger},
+	}
+	held := replay.Range{Stream: broker.StreamBronze, Subject: subject, Until: end}
+	err = from.Each(ctx, held, func(messages []broker.Message) error {
+		for i := range messages {
+			g.message(&messages[i])
+		}
+		return nil
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("plan partition %d: %w", g.partition, err)
 	}
-	defer reader.Close()
-	g.hearings, g.current = make(map[reading.Series]*silver.Hearing), make(map[reading.Series]*silver.Bench)
-	for {
-		batch, err := reader.NextBatch(ctx, broker.BatchLimits{Bytes: batchBytes, Linger: linger})
-		if err != nil {
-			return fmt.Errorf("plan partition %d: %w", partition, err)
-		}
-		done := false
-		for i := range batch.Messages {
-			m := &batch.Messages[i]
-			if done = m.Sequence >= end; m.Sequence <= end {
-				g.message(m)
-			}
-		}
-		batch.Release()
-		if done {
-			return nil
-		}
-	}
+	return nil
 }
 
 // message gathers what a message's readings are judged. What cannot be decoded is
@@ -225,7 +276,7 @@ func (g *gathering) message(m *broker.Message) {
 	}
 	for row := range batch.Rows() {
 		if names := batch.Series[row.Series]; g.plan.Epoch.JudgedSince(names.Metric, g.applied) {
-			g.row(names, &row)
+			g.row(m, names, &row)
 		}
 	}
 	if g.held > g.PlanVersions {
@@ -233,17 +284,12 @@ func (g *gathering) message(m *broker.Message) {
 	}
 }
 
-func (g *gathering) row(names reading.Series, row *wire.BronzeRow) {
-	h, ok := g.hearings[names]
-	if !ok {
-		h = silver.NewHearing(g.epochs, names.EntityID, names.Metric, names.Unit)
-		g.hearings[names] = h
-		g.current[names] = silver.NewJudge(g.old).Bench(names.EntityID, names.Metric, names.Unit)
-	}
+func (g *gathering) row(m *broker.Message, names reading.Series, row *wire.BronzeRow) {
+	current := g.current(m)
 	var newest silver.Judgement
-	g.all, newest, _ = h.Judge(g.all[:0], row.Reading, row.Stamp, row.Waived)
-	if g.counted {
-		before := g.current[names].Judge(row.Reading, row.Stamp, row.Waived)
+	g.all, newest, _ = g.hearing(names).Judge(g.all[:0], row.Reading, row.Stamp, row.Waived)
+	if g.counted && g.again.Takes(m, row) {
+		before := g.bench(names, current).Judge(row.Reading, row.Stamp, row.Waived)
 		g.plan.judged(names.Metric, &before, &newest)
 		g.plan.Readings++
 	}
@@ -252,20 +298,55 @@ func (g *gathering) row(names reading.Series, row *wire.BronzeRow) {
 		v := wire.Version(j)
 		width := g.plan.Epoch.Metric(j.Series()).Window
 		key := gold.Key{Series: j.Series(), Start: gold.WindowStart(v.Time, width), Width: width}
-		if g.has(key.Series) {
-			g.groups[key] = append(g.groups[key], v)
+		if !g.has(key.Series) {
+			continue
+		}
+		g.groups[key] = append(g.groups[key], v)
+		g.held++
+		if v.Epoch > g.applied && v.Epoch <= current {
+			g.standing[key] = append(g.standing[key], v)
 			g.held++
 		}
 	}
+}
+
+// hearing returns the hearing of names, made once while they keep coming.
+func (g *gathering) hearing(names reading.Series) *silver.Hearing {
+	h, ok := g.hearings[names]
+	if !ok {
+		if len(g.hearings) >= maxNames {
+			clear(g.hearings)
+		}
+		h = silver.NewHearing(g.epochs, names.EntityID, names.Metric, names.Unit)
+		g.hearings[names] = h
+	}
+	return h
+}
+
+// bench returns the bench of names under an epoch.
+func (g *gathering) bench(names reading.Series, epoch uint64) *silver.Bench {
+	key := bench{names, epoch}
+	b, ok := g.benches[key]
+	if !ok {
+		if len(g.benches) >= maxNames {
+			clear(g.benches)
+		}
+		c, _ := g.epochs.At(epoch)
+		b = silver.NewJudge(c).Bench(names.EntityID, names.Metric, names.Unit)
+		g.benches[key] = b
+	}
+	return b
 }
 
 // shrink drops duplicates and, where that is not enough, leaves half of the series to
 // another pass; a single one is held whole.
 func (g *gathering) shrink() {
 	g.held = 0
-	for key, versions := range g.groups {
-		g.groups[key] = gold.Normalize(versions)
-		g.held += len(g.groups[key])
+	for _, groups := range []map[gold.Key][]gold.Version{g.groups, g.standing} {
+		for key, versions := range groups {
+			groups[key] = gold.Normalize(versions)
+			g.held += len(groups[key])
+		}
 	}
 	for g.held > g.PlanVersions/2 && g.several() {
 		other := bucket{2 * g.of, g.is + g.of}
@@ -273,8 +354,9 @@ func (g *gathering) shrink() {
 		g.left = append(g.left, other)
 		for key, versions := range g.groups {
 			if !g.has(key.Series) {
-				g.held -= len(versions)
+				g.held -= len(versions) + len(g.standing[key])
 				delete(g.groups, key)
+				delete(g.standing, key)
 			}
 		}
 	}
@@ -294,15 +376,15 @@ func (g *gathering) several() bool {
 
 // compare compares the answers of the bucket's series before and after: of those that
 // judgements were gathered for, and of metrics that are computed otherwise.
-func (g *gathering) compare(ctx context.Context, partition int) error {
+func (g *gathering) compare(ctx context.Context) error {
 	keys := make(map[reading.Series][]gold.Key)
 	for key, versions := range g.groups {
 		g.groups[key] = gold.Normalize(versions)
 		keys[key.Series] = append(keys[key.Series], key)
 	}
 	for s := range g.series {
-		folded := g.plan.Epoch.Folded(s.Metric) > g.applied
-		if _, there := keys[s]; !there && folded && g.partition(s) == partition && g.has(s) {
+		folded := g.plan.Epoch.Folded(s.Metric) > g.inForce.Epoch()
+		if _, there := keys[s]; !there && folded && g.partitionOf(s) == g.partition && g.has(s) {
 			keys[s] = nil
 		}
 	}
@@ -325,7 +407,7 @@ func (g *gathering) compareSeries(ctx context.Context, tx *goldstore.ReadTx, s r
 	if err != nil {
 		return err
 	}
-	c := g.plan.compare(s, g.old, g.plan.Epoch, end)
+	c := g.plan.compare(s, g.inForce, g.plan.Epoch, end)
 	until := func(start int64) error { // windows that have no row
 		for len(keys) > 0 && keys[0].Start < start {
 			if err := g.window(c, keys[0], nil); err != nil {
@@ -394,9 +476,10 @@ func eachRow(
 }
 
 // window compares a window. Before is what gold has once it has taken in what BRONZE
-// holds.
+// holds, each under the epoch that was in force when it came.
 func (g *gathering) window(c *comparison, key gold.Key, stored []gold.Version) error {
 	after := g.groups[key]
 	before := slices.DeleteFunc(slices.Clone(after), func(v gold.Version) bool { return v.Epoch > g.applied })
+	before = gold.Normalize(append(before, g.standing[key]...))
 	return c.row(key, gold.Merge(stored, before), gold.Merge(stored, after))
 }

@@ -25,8 +25,8 @@ type Again struct {
 	Since func(sequence uint64) uint64
 }
 
-// takes reports whether a row of a message is judged again.
-func (a *Again) takes(m *broker.Message, row *wire.BronzeRow) bool {
+// Takes reports whether a row of a message is judged again, if its metric is selected.
+func (a *Again) Takes(m *broker.Message, row *wire.BronzeRow) bool {
 	return m.Sequence <= a.Mark || received(m, row) < a.Before.UnixNano()
 }
 
@@ -73,7 +73,7 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 		}
 		since := r.again.Since(m.Sequence)
 		for row := range batch.Rows() {
-			if h := hearings[row.Series]; h != nil && r.again.takes(m, &row) {
+			if h := hearings[row.Series]; h != nil && r.again.Takes(m, &row) {
 				r.court.hear(h, &row, since, batch.Again())
 			}
 		}

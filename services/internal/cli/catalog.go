@@ -170,7 +170,9 @@ const databaseTimeout = 5 * time.Second
 
 // openStore opens a store that answers: the store itself would wait.
 func openStore(ctx context.Context, s settings.Postgres, application string) (*goldstore.Store, error) {
-	store, err := goldstore.Open(ctx, s.DatabaseURL.Reveal(), goldstore.Config{Application: application})
+	store, err := goldstore.Open(ctx, s.DatabaseURL.Reveal(), goldstore.Config{
+		Application: application, StatementTimeout: s.StatementTimeout,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}

@@ -3,8 +3,9 @@
 //
 // It promises: what some reader has not read is never removed, however old it is and
 // however full the stream (invariant 19). What all have read is kept for the horizon;
-// where a stream comes near its limit, for less. It is the only one that removes
-// anything, and so the only one that needs the permission to purge.
+// where a stream comes near its limit, for less, but until what became of it is on the
+// broker's disk. It is the only one that removes anything, and so the only one that needs
+// the permission to purge.
 //
 // It runs under a lease. Two at a time do no harm: a position that is read too early
 // only keeps more.
@@ -12,8 +13,10 @@ package janitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +48,9 @@ type Deps struct {
 	Topology  broker.Topology
 	// Horizon is how long what was read is kept.
 	Horizon time.Duration
+	// Synced is how long the broker may have what it acknowledged in memory only. What
+	// was read is kept, whatever the horizon, until that has passed since.
+	Synced time.Duration
 	// Every is between two rounds.
 	Every  time.Duration
 	Logger *slog.Logger
@@ -77,23 +83,29 @@ func Run(ctx context.Context, d Deps) error {
 type janitor struct {
 	Deps
 	alarmed map[string]bool // streams that are reported
+	seen    []listing       // as far back as is needed
 }
 
-// round sweeps each stream once.
+// round sweeps each stream once, whatever becomes of the others.
 func (j *janitor) round(ctx context.Context) error {
-	marks, err := j.marks(ctx)
+	sweeper := broker.NewSweeper(j.JetStream)
+	marks, err := j.marks(ctx, sweeper)
 	if err != nil {
 		return err
 	}
-	var said []string
+	var (
+		said   []string
+		faults []error
+	)
 	for _, stream := range j.streams() {
 		keep := broker.Keep{Age: j.Horizon, Shrink: Shrink, Ease: Ease}
 		if stream == broker.StreamQuarantine {
 			keep.Age = asLongAsThereIsRoom
 		}
-		s, err := broker.Sweep(ctx, j.JetStream, stream, marks[stream], keep)
+		s, err := sweeper.Sweep(ctx, stream, marks[stream], keep)
 		if err != nil {
-			return err
+			faults = append(faults, err)
+			continue
 		}
 		if s.Removed > 0 {
 			j.Logger.InfoContext(ctx, "stream swept", "stream", stream, "messages", s.Removed,
@@ -101,6 +113,9 @@ func (j *janitor) round(ctx context.Context) error {
 		}
 		j.alarm(&s)
 		said = append(said, describe(&s))
+	}
+	if len(faults) > 0 {
+		return errors.Join(faults...)
 	}
 	j.Note(Name, fmt.Sprintf("what was read is kept for %s: %s", j.Horizon, strings.Join(said, "; ")))
 	return nil
@@ -140,7 +155,11 @@ func (j *janitor) alarm(s *broker.Swept) {
 	}
 	j.alarmed[s.Name] = true
 	held := "a single message takes all of it"
-	if s.Holder != "" {
+	switch {
+	case s.Holder == "" && s.Messages > 1:
+		held = fmt.Sprintf("all is read, and what became of it may be lost until the broker has synced it, within %s",
+			j.Synced)
+	case s.Holder != "":
 		held = fmt.Sprintf("%s has not read %d messages from %d on", s.Holder, s.LastSequence-s.Unread+1, s.Unread)
 	}
 	j.Report(component, fmt.Errorf("%s is %.0f %% full of %d bytes; when it is full, who publishes to it is refused: %s: "+
@@ -156,11 +175,7 @@ func (j *janitor) leave() {
 }
 
 // marks returns the readers of each stream and how far they are.
-func (j *janitor) marks(ctx context.Context) (map[string][]broker.ReadMark, error) {
-	kept, err := j.Positions.List(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (j *janitor) marks(ctx context.Context, sweeper broker.Sweeper) (map[string][]broker.ReadMark, error) {
 	created := make(map[string]time.Time)
 	for _, name := range j.streams() {
 		s, err := broker.Stream(ctx, j.JetStream, name)
@@ -169,15 +184,40 @@ func (j *janitor) marks(ctx context.Context) (map[string][]broker.ReadMark, erro
 		}
 		created[name] = s.Created
 	}
-	r := readers{
-		kept: kept, created: created, partitions: j.Topology.Partitions, marks: make(map[string][]broker.ReadMark),
-	}
-	r.stages(j.Topology.IngressShards)
-	if err := j.rejudged(ctx, &r); err != nil {
+	epoch, marks, err := j.pending(ctx, created[broker.StreamBronze])
+	if err != nil {
 		return nil, err
 	}
+	kept, err := j.list(ctx, epoch)
+	if err != nil {
+		return nil, err
+	}
+	r := readers{
+		kept: kept, settled: j.settled(listing{time.Now(), sweeper, kept}), created: created,
+		partitions: j.Topology.Partitions, known: make(map[string]bool), marks: make(map[string][]broker.ReadMark),
+	}
+	r.stages(j.Topology.IngressShards)
+	r.rejudged(epoch, marks)
 	r.others(time.Now())
 	return r.marks, j.stored(ctx, &r)
+}
+
+// list returns the positions in the bucket, as far as what they rest on is there. A
+// stage whose output was lost goes back when it is told, which may be later.
+func (j *janitor) list(ctx context.Context, epoch uint64) (map[string]broker.Position, error) {
+	kept, err := j.Positions.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for key, p := range kept {
+		if len(p.Outputs) == 0 || strings.HasPrefix(key, stage.RejudgeKeys) && !rejudge.Of(epoch, key) {
+			continue
+		}
+		if kept[key], _, err = broker.Verify(ctx, j.JetStream, p); err != nil {
+			return nil, fmt.Errorf("position %s: %w", key, err)
+		}
+	}
+	return kept, nil
 }
 
 // stored adds the readers whose positions are in Postgres.
@@ -192,7 +232,7 @@ func (j *janitor) stored(ctx context.Context, r *readers) error {
 	}
 	at := make(map[string]goldstore.Position)
 	for _, p := range positions {
-		at[key(p.Stage, int(p.Partition))] = p
+		at[stage.PositionKey(p.Stage, int(p.Partition))] = p
 	}
 	add := func(reader, stream, subject string) {
 		m := broker.ReadMark{Reader: reader, Subject: subject}
@@ -202,37 +242,30 @@ func (j *janitor) stored(ctx context.Context, r *readers) error {
 		r.marks[stream] = append(r.marks[stream], m)
 	}
 	for p := range r.partitions {
-		add(key("gold", p), broker.StreamSilver, broker.SilverSubject(p))
+		add(stage.PositionKey("gold", p), broker.StreamSilver, broker.SilverSubject(p))
 	}
-	add(key("quarantine", 0), broker.StreamQuarantine, "")
+	add(stage.PositionKey("quarantine", 0), broker.StreamQuarantine, "")
 	return nil
 }
 
-// rejudged adds what reads BRONZE again for an epoch that is not applied yet.
-func (j *janitor) rejudged(ctx context.Context, r *readers) error {
+// pending returns the newest epoch that is not applied and has marks in BRONZE, 0 if
+// there is none. It judges again what those before it would.
+func (j *janitor) pending(ctx context.Context, bronze time.Time) (epoch uint64, marks broker.Marks, err error) {
 	applied, err := j.Epochs.Applied(ctx)
 	if err != nil {
-		return err
+		return 0, marks, err
 	}
 	epochs, err := j.Epochs.After(ctx, applied)
 	if err != nil {
-		return err
+		return 0, marks, err
 	}
-	for i := range epochs {
-		epoch := epochs[i].Number
-		marks, _, err := j.Epochs.Marks(ctx, epoch)
-		if err != nil {
-			return err
+	for _, e := range slices.Backward(epochs) {
+		if marks, _, err = j.Epochs.Marks(ctx, e.Number); err != nil {
+			return 0, marks, err
 		}
-		if !marks.Created.Equal(r.created[broker.StreamBronze]) {
-			continue // there are none, or of a stream that is no more
-		}
-		if len(marks.Sequences) == 0 { // they are being looked for
-			r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: marks.After})
-		}
-		for p, until := range marks.Sequences {
-			r.read(rejudge.Key(epoch, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		if marks.Created.Equal(bronze) { // else there are none, or of a stream that is no more
+			return e.Number, marks, nil
 		}
 	}
-	return nil
+	return 0, broker.Marks{}, nil
 }

@@ -1,46 +1,76 @@
 package janitor
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
-
-func key(stage string, n int) string { return fmt.Sprintf("%s.%d", stage, n) }
 
 // readers gathers who reads which stream.
 type readers struct {
 	kept       map[string]broker.Position // in the bucket, by key
+	settled    map[string]broker.Position // those that cannot be lost any more
 	created    map[string]time.Time       // streams as they are
 	partitions int
+	known      map[string]bool              // keys that were read
 	marks      map[string][]broker.ReadMark // by stream
 }
 
 func (r *readers) add(stream string, m broker.ReadMark) { r.marks[stream] = append(r.marks[stream], m) }
 
 // read adds a reader whose position is in the bucket. One that has none has read
-// nothing, and neither has one of another stream of that name.
+// nothing, and neither has one of another stream of that name. Until is as in
+// [broker.ReadMark].
 func (r *readers) read(key, stream, subject string, until uint64) {
+	r.known[key] = true
 	m := broker.ReadMark{Reader: key, Subject: subject, Until: until}
-	if p := r.kept[key]; p.Stream == stream && p.Created.Equal(r.created[stream]) {
-		m.Sequence, m.Received = p.Sequence, p.Received
-	}
-	delete(r.kept, key)
+	settled := m
+	settled.Settled = true
+	at := r.kept[key]
+	r.place(&m, stream, at)
 	r.add(stream, m)
+	if !at.Expires.IsZero() {
+		return // nothing becomes of what is held
+	}
+	if r.place(&settled, stream, r.settled[key]); settled.Sequence < m.Sequence {
+		r.add(stream, settled)
+	}
+}
+
+// place puts a mark at a position, if that is of the stream.
+func (r *readers) place(m *broker.ReadMark, stream string, at broker.Position) {
+	if at.Stream == stream && at.Created.Equal(r.created[stream]) {
+		m.Sequence, m.Received = at.Sequence, at.Received
+	}
 }
 
 // stages adds those of the pipeline.
 func (r *readers) stages(shards int) {
 	for n := range shards {
-		r.read(key("ingest", n), broker.IngressStream(n), "", 0)
+		r.read(stage.PositionKey("ingest", n), broker.IngressStream(n), "", 0)
 	}
 	for p := range r.partitions {
-		r.read(key("silver", p), broker.StreamBronze, broker.BronzeSubject(p), 0)
+		r.read(stage.PositionKey("silver", p), broker.StreamBronze, broker.BronzeSubject(p), 0)
+	}
+}
+
+// rejudged adds what reads BRONZE again for an epoch, 0 for none. Until it is known
+// where that ends, whatever comes may have to be read.
+func (r *readers) rejudged(epoch uint64, marks broker.Marks) {
+	if epoch > 0 && len(marks.Sequences) == 0 { // they are being looked for
+		r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: marks.After})
+	}
+	for p := range marks.Sequences {
+		until := uint64(0)
+		if len(marks.Ends) > 0 {
+			until = marks.Ends[p]
+		}
+		r.read(rejudge.Key(epoch, p), broker.StreamBronze, broker.BronzeSubject(p), until)
 	}
 }
 
@@ -51,7 +81,7 @@ func (r *readers) stages(shards int) {
 func (r *readers) others(now time.Time) {
 	for _, key := range slices.Sorted(maps.Keys(r.kept)) {
 		p := r.kept[key]
-		if strings.HasPrefix(key, stage.RejudgeKeys) || p.Expired(now) {
+		if r.known[key] || strings.HasPrefix(key, stage.RejudgeKeys) || p.Expired(now) {
 			continue
 		}
 		if p.Stream != "" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
+	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
@@ -71,7 +73,11 @@ func (j *janitor) behind(t *testing.T, stream string, sequence uint64) broker.Po
 
 func (j *janitor) put(t *testing.T, key string, at broker.Position) {
 	t.Helper()
-	if _, err := j.Positions.Store(t.Context(), key, at, 0); err != nil {
+	_, revision, err := j.Positions.Load(t.Context(), key)
+	if err == nil {
+		_, err = j.Positions.Store(t.Context(), key, at, revision)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 }
@@ -92,24 +98,29 @@ func (j *janitor) first(t *testing.T) uint64 {
 // TestWhatIsReadIsKept has readers besides the stages, of all sorts (invariant 19).
 func TestWhatIsReadIsKept(t *testing.T) {
 	t.Parallel()
-	anew := func(at broker.Position) broker.Position { at.Created = time.Unix(1, 0); return at }
-	until := func(at broker.Position, expires time.Time) broker.Position { at.Expires = expires; return at }
+	at := func(change func(*broker.Position)) func(broker.Position) broker.Position {
+		return func(p broker.Position) broker.Position { change(&p); return p }
+	}
+	stands := at(func(*broker.Position) {})
+	expires := func(in time.Duration) func(broker.Position) broker.Position {
+		return at(func(p *broker.Position) { p.Expires = time.Now().Add(in) })
+	}
 	for name, tt := range map[string]struct {
 		key   string
 		at    func(bronze broker.Position) broker.Position
 		first uint64
 	}{
-		"a later build's reader":       {"later.0", func(at broker.Position) broker.Position { return at }, 5},
-		"one that has not begun":       {"later", func(broker.Position) broker.Position { return broker.Position{Stream: broker.StreamBronze} }, 1},
-		"one of the stream as it was":  {"later", anew, 1},
-		"one that nothing is known of": {"a/b=c", func(broker.Position) broker.Position { return broker.Position{} }, 1},
-		"one of another stream": {"later", func(broker.Position) broker.Position {
-			return broker.Position{Stream: broker.StreamGold}
-		}, kept},
-		"one that has read all":      {"later", func(at broker.Position) broker.Position { at.Sequence = kept; return at }, kept},
-		"a batch run that lives":     {"hold-batch.1.BRONZE", func(at broker.Position) broker.Position { return until(at, time.Now().Add(time.Hour)) }, 5},
-		"a batch run that has died":  {"hold-batch.1.BRONZE", func(at broker.Position) broker.Position { return until(at, time.Now().Add(-time.Hour)) }, kept},
-		"what has been judged again": {"rejudge-2.0", func(at broker.Position) broker.Position { return at }, kept},
+		"a later build's reader": {"later.0", stands, 5},
+		"one that has not begun": {"later", at(func(p *broker.Position) {
+			*p = broker.Position{Stream: broker.StreamBronze}
+		}), 1},
+		"one of the stream as it was":  {"later", at(func(p *broker.Position) { p.Created = time.Unix(1, 0) }), 1},
+		"one that nothing is known of": {"a/b=c", at(func(p *broker.Position) { *p = broker.Position{} }), 1},
+		"one of another stream":        {"later", at(func(p *broker.Position) { p.Stream = broker.StreamGold }), kept},
+		"one that has read all":        {"later", at(func(p *broker.Position) { p.Sequence = kept }), kept},
+		"a batch run that lives":       {"hold-batch.1.BRONZE", expires(time.Hour), 5},
+		"a batch run that has died":    {"hold-batch.1.BRONZE", expires(-time.Hour), kept},
+		"what has been judged again":   {"rejudge-2.0", stands, kept},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -140,5 +151,135 @@ func TestWhatIsHeldIsKept(t *testing.T) {
 	}
 	if first := j.first(t); first != kept {
 		t.Errorf("BRONZE begins at %d when nothing is held any more", first)
+	}
+}
+
+// TestWhatIsRejudgedIsKept has an epoch that is not applied: what is judged again reaches
+// beyond its markers, to where that ends, and until this is known to wherever BRONZE ends.
+func TestWhatIsRejudgedIsKept(t *testing.T) {
+	t.Parallel()
+	j := atWork(t)
+	for epoch := range uint64(3) {
+		if err := j.Epochs.Add(t.Context(), epoch+1, []byte("units: {}")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Epochs.SetApplied(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	created := j.behind(t, broker.StreamBronze, 0).Created
+	marked := func(epoch uint64, m broker.Marks) {
+		t.Helper()
+		m.Created = created
+		_, revision, err := j.Epochs.Marks(t.Context(), epoch)
+		if err == nil {
+			err = j.Epochs.SetMarks(t.Context(), epoch, m, revision)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := func(what string, want uint64) {
+		t.Helper()
+		if got := j.first(t); got != want {
+			t.Errorf("%s: BRONZE begins at %d, not %d", what, got, want)
+		}
+	}
+	marked(2, broker.Marks{After: 1})
+	first("its markers are looked for", 2)
+	marked(2, broker.Marks{After: 1, Sequences: []uint64{3}})
+	first("nothing is judged again", 2)
+	j.put(t, rejudge.Key(2, 0), j.behind(t, broker.StreamBronze, 4))
+	first("behind the marker", 5)
+	marked(3, broker.Marks{After: 1, Sequences: []uint64{4}})
+	j.put(t, rejudge.Key(3, 0), j.behind(t, broker.StreamBronze, 5))
+	first("a later epoch judges again what that would", 6)
+	marked(3, broker.Marks{After: 1, Sequences: []uint64{4}, Ends: []uint64{8}})
+	first("short of the end", 6)
+	j.put(t, rejudge.Key(3, 0), j.behind(t, broker.StreamBronze, 8))
+	first("at the end", kept)
+}
+
+// TestWhatIsNotSyncedIsKept has a broker whose machine may die: what was read is there
+// until what became of it is on the disk (invariant 19).
+func TestWhatIsNotSyncedIsKept(t *testing.T) {
+	t.Parallel()
+	silver := stage.PositionKey("silver", 0)
+	read := func(t *testing.T, j *janitor, sequence, want uint64) {
+		t.Helper()
+		j.put(t, silver, j.behind(t, broker.StreamBronze, sequence))
+		if first := j.first(t); first != want {
+			t.Errorf("read up to %d, BRONZE begins at %d, not %d", sequence, first, want)
+		}
+	}
+	pass := func(j *janitor, d time.Duration) {
+		for i := range j.seen {
+			j.seen[i].at = j.seen[i].at.Add(-d)
+		}
+	}
+	t.Run("ForTheTimeThatASyncMayTake", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		j.Synced = time.Hour
+		read(t, j, 4, 1)
+		pass(j, time.Hour)
+		read(t, j, 6, 1) // a sync begins
+		pass(j, time.Hour/4)
+		read(t, j, 8, 5)
+		pass(j, time.Hour)
+		read(t, j, kept, 7)
+		pass(j, 2*time.Hour)
+		read(t, j, 9, kept)
+		if len(j.seen) != 2 {
+			t.Errorf("%d listings are kept", len(j.seen))
+		}
+	})
+	t.Run("AnewWithAnotherConnection", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		j.Synced = time.Hour
+		read(t, j, 4, 1)
+		pass(j, 2*time.Hour)
+		j.seen[0].over = broker.Sweeper{}
+		read(t, j, 4, 1)
+	})
+	t.Run("UntilAStageHasMadeWhatWasLostAgain", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		at := j.behind(t, broker.StreamBronze, kept)
+		lost := j.behind(t, broker.StreamSilver, 7)
+		at.Outputs = []broker.Output{{Stream: lost.Stream, Created: lost.Created, Sequence: lost.Sequence}}
+		j.put(t, silver, at)
+		if first := j.first(t); first != 1 {
+			t.Errorf("SILVER has lost its tail, BRONZE begins at %d", first)
+		}
+	})
+}
+
+// TestAStreamInTroubleIsAlone has READINGS fail: the others are swept.
+func TestAStreamInTroubleIsAlone(t *testing.T) {
+	t.Parallel()
+	j := atWork(t)
+	for range 2 {
+		if _, err := j.JetStream.Publish(t.Context(), "readings.x", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	j.put(t, stage.PositionKey("ingest", 0), j.behind(t, broker.StreamReadings, 2))
+	stream, err := j.JetStream.Stream(t.Context(), broker.StreamReadings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.DenyPurge = true
+	if _, err := j.JetStream.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	if err := j.round(t.Context()); err == nil || !strings.Contains(err.Error(), broker.StreamReadings) {
+		t.Errorf("the round gives %v", err)
+	}
+	bronze, err := broker.Stream(t.Context(), j.JetStream, broker.StreamBronze)
+	if err != nil || bronze.FirstSequence != kept {
+		t.Errorf("BRONZE begins at %d, %v", bronze.FirstSequence, err)
 	}
 }

@@ -10,7 +10,8 @@ package rejudge
 
 import (
 	"context"
-	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -20,9 +21,12 @@ import (
 
 // Key names the position of re-judging a partition under an epoch. Its counts are
 // of readings in, judgements out, and refusals.
-func Key(epoch uint64, partition int) string {
-	return fmt.Sprintf("%s%d.%d", stage.RejudgeKeys, epoch, partition)
-}
+func Key(epoch uint64, partition int) string { return stage.PositionKey(name(epoch), partition) }
+
+// Of reports whether a key names a position of re-judging under an epoch.
+func Of(epoch uint64, key string) bool { return strings.HasPrefix(key, name(epoch)+".") }
+
+func name(epoch uint64) string { return stage.RejudgeKeys + strconv.FormatUint(epoch, 10) }
 
 // Job is which readings to judge again.
 type Job struct {

@@ -1,0 +1,33 @@
+package janitor
+
+import (
+	"slices"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/broker"
+)
+
+// listing is the positions in the bucket as they were when all that they rest on had
+// been acknowledged, over one connection.
+type listing struct {
+	at   time.Time // or earlier
+	over broker.Sweeper
+	kept map[string]broker.Position
+}
+
+// settled takes in how far the stages are, and returns how far they were when what the
+// broker had acknowledged by then cannot be lost any more, whatever becomes of its
+// machine. What was listed over another connection may be of a broker that has lost it.
+//
+// A sync is due after that time, and then takes some more.
+func (j *janitor) settled(now listing) map[string]broker.Position {
+	j.seen = slices.DeleteFunc(j.seen, func(l listing) bool { return l.over != now.over })
+	j.seen = append(j.seen, now)
+	for i, l := range slices.Backward(j.seen) {
+		if now.at.Sub(l.at) >= j.Synced+j.Synced/4 {
+			j.seen = j.seen[i:]
+			return l.kept
+		}
+	}
+	return nil
+}
