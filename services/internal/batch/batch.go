@@ -29,6 +29,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
@@ -82,6 +83,9 @@ var (
 	ErrNotHeld = errors.New("the source does not hold the beginning of the range any more")
 	// ErrDone says that a run to be resumed is done.
 	ErrDone = errors.New("the batch is done")
+	// ErrOtherEpoch says that the catalogue has changed since a run began: half of gold
+	// would have the judgements of one epoch, half those of another.
+	ErrOtherEpoch = errors.New("the catalogue has changed since the batch began: run it anew")
 )
 
 const (
@@ -95,7 +99,7 @@ type run struct {
 	job      Recorded
 	layer    replay.Layer
 	record   goldstore.BatchRecord
-	history  *replay.History
+	history  *epochs.History
 	topology broker.Topology
 	source   replay.Source
 	feed     *broker.Publisher // nil: nobody reads this database's changes
@@ -106,7 +110,7 @@ type run struct {
 }
 
 // Run runs a batch and returns its record. It returns ErrNotHeld, ErrDone,
-// goldstore.ErrNoBatch, and what broker and store fail with for good. A run that was
+// ErrOtherEpoch, goldstore.ErrNoBatch, and what broker and store fail with for good. A run that was
 // stopped can be resumed.
 func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	if c.MaxVersions == 0 {
@@ -131,15 +135,6 @@ func (r *run) open(ctx context.Context) (err error) {
 	if r.topology, err = broker.Open(ctx, r.JetStream); err != nil {
 		return err
 	}
-	if r.history, err = replay.LoadHistory(ctx, r.JetStream); err != nil {
-		return err
-	}
-	for n := range r.history.Epochs.Len() {
-		epoch, _ := r.history.Epochs.At(n + 1)
-		if err := r.Store.RegisterEpoch(ctx, epoch); err != nil {
-			return err
-		}
-	}
 	live, err := r.live(ctx)
 	if err != nil {
 		return err
@@ -151,6 +146,26 @@ func (r *run) open(ctx context.Context) (err error) {
 	}
 	r.pace, err = newPacer(ctx, r.JetStream, r.Store, r.topology, r.MaxLag)
 	return err
+}
+
+// judge loads the epochs by which the run judges. What it is to read has to be bounded
+// before: an epoch that comes later has its markers behind all of that.
+func (r *run) judge(ctx context.Context) error {
+	store, err := broker.OpenEpochs(ctx, r.JetStream)
+	if err != nil {
+		return err
+	}
+	if r.history, err = epochs.LoadHistory(ctx, store); err != nil {
+		return err
+	}
+	r.source.History = r.history
+	for n := range r.history.Epochs.Len() {
+		epoch, _ := r.history.Epochs.At(n + 1)
+		if err := r.Store.RegisterEpoch(ctx, epoch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // live reports whether gold-aggregator keeps this database: then its changes go to
@@ -185,6 +200,9 @@ func (r *run) begin(ctx context.Context) error {
 		}
 	}
 	if r.job.Units, err = r.source.Units(ctx); err != nil {
+		return err
+	}
+	if err := r.judge(ctx); err != nil {
 		return err
 	}
 	kind := job.KindMerge
@@ -226,7 +244,7 @@ func (r *run) aim() (err error) {
 			JetStream: r.JetStream, Budget: broker.NewBudget(r.BudgetBytes), Logger: r.Logger,
 			Limits: broker.BatchLimits{Bytes: batchBytes},
 		},
-		Topology: r.topology, History: r.history, Layer: r.layer, Selection: r.job.Selection, Releases: true,
+		Topology: r.topology, Layer: r.layer, Selection: r.job.Selection, Releases: true,
 	}
 	return nil
 }
@@ -258,7 +276,14 @@ func (r *run) resume(ctx context.Context) error {
 			return fmt.Errorf("resume %s: %w: %s was made anew", r.Resume, broker.ErrStreamRecreated, u.Stream)
 		}
 	}
-	return r.aim()
+	if err := errors.Join(r.aim(), r.judge(ctx)); err != nil {
+		return err
+	}
+	if began, now := r.record.Epoch, r.history.Catalog().Epoch(); began != now {
+		r.record = goldstore.BatchRecord{} // it stays as it is
+		return fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch)
+	}
+	return nil
 }
 
 // work takes the run through its steps.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -139,7 +140,7 @@ func (f *runBatchFlags) run(c *cobra.Command) error {
 	if record.ID != "" {
 		printBatch(out, &record)
 	}
-	if err != nil && record.ID != "" {
+	if err != nil && record.ID != "" && !errors.Is(err, batch.ErrOtherEpoch) {
 		return fmt.Errorf("batch %s: %w; energy run-batch --resume %s goes on with it", record.ID, err, record.ID)
 	}
 	return err
