@@ -94,10 +94,10 @@ func newCourt(epochs catalog.Epochs, out *output) court {
 }
 
 // hear sends on the judgements of a reading under all epochs, and returns how many
-// they are and whether the newest accepts it. If that refuses it, the refusal is kept.
+// they are. If the newest refuses it, the refusal is kept.
 // The quarantine can have entries of it since that epoch. Again says that it has some,
 // whether or not an epoch refuses it.
-func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) (judgements int, accepted bool) {
+func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) (judgements uint64) {
 	var (
 		newest silver.Judgement
 		until  uint64
@@ -112,14 +112,13 @@ func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again
 	case until > since || again:
 		c.out.resolve(&newest, row.Waived)
 	}
-	return len(c.all), newest.Accepted()
+	return uint64(len(c.all))
 }
 
 // hearAll hears a reading and counts it, and all of its judgements as Out.
 func (c *court) hearAll(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) {
-	judgements, _ := c.hear(h, row, since, again)
 	c.out.counts.In++
-	c.out.counts.Out += uint64(judgements)
+	c.out.counts.Out += c.hear(h, row, since, again)
 }
 
 // hearing returns the hearing of these names, made once while they keep coming.

@@ -67,7 +67,7 @@ type Report struct {
 	Rows         uint64       `json:"rows"`         // compared
 	Refused      uint64       `json:"refused"`      // looked up in gold.quarantine
 	Pending      uint64       `json:"pending"`      // versions that may still be on their way
-	Unsettled    uint64       `json:"unsettled"`    // versions of metrics whose newest rules are not applied to all that is stored
+	Unsettled    uint64       `json:"unsettled"`    // versions of metrics whose newest rules are not applied to all yet
 	Unverifiable uint64       `json:"unverifiable"` // rows with versions whose reading was removed from the stream
 	Orphans      uint64       `json:"orphans"`      // rows with versions whose reading the stream lost, in its tail
 	Behind       uint64       `json:"behind"`       // rows that an epoch computes otherwise which was not applied to them
