@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,6 +78,11 @@ func (s QuarantineState) String() string {
 		return stateNames[s]
 	}
 	return ""
+}
+
+// parseState returns the state that is stored by a name, StateUnknown for another.
+func parseState(name string) QuarantineState {
+	return QuarantineState(max(slices.Index(stateNames[:], name), 0))
 }
 
 // QuarantineEntry is a row of the quarantine with what became of it.
@@ -240,11 +246,7 @@ func scanQuarantine(row pgx.CollectableRow) (e QuarantineEntry, err error) {
 	if exchange != nil {
 		r.Exchange, r.ExchangeStart = true, *exchange
 	}
-	for i, name := range stateNames {
-		if name == state {
-			e.State = QuarantineState(i)
-		}
-	}
+	e.State = parseState(state)
 	return e, nil
 }
 
@@ -268,11 +270,7 @@ func (tx *ReadTx) QuarantineGroups(ctx context.Context, f QuarantineFilter) ([]Q
 		)
 		err = row.Scan(&g.Stage, &g.Rule, &state, &count)
 		g.Entries = uint64(count)
-		for i, name := range stateNames {
-			if name == state {
-				g.State = QuarantineState(i)
-			}
-		}
+		g.State = parseState(state)
 		return g, err
 	})
 	if err != nil {

@@ -36,25 +36,28 @@ func (tx *ReadTx) MissingRefusals(ctx context.Context, rows []QuarantineRow) ([]
 }
 
 const selectRefusedStamps = `
-SELECT received_ns, stream, sequence, index FROM gold.quarantine WHERE stage = $1`
+SELECT DISTINCT n FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])
+	WITH ORDINALITY AS k(received_ns, stream, sequence, index, n)
+JOIN gold.quarantine q USING (received_ns, stream, sequence, index)
+WHERE q.stage = $5`
 
-// RefusedStamps returns the stamps of what a stage has refused.
-func (tx *ReadTx) RefusedStamps(ctx context.Context, stage string) (map[reading.Stamp]struct{}, error) {
-	var received, stream, sequence, index int64
-	stamps := make(map[reading.Stamp]struct{})
-	rows, err := tx.tx.Query(ctx, selectRefusedStamps, stage)
+// RefusedStamps returns those of stamps whose readings a stage has refused.
+func (tx *ReadTx) RefusedStamps(
+	ctx context.Context, stage string, stamps []reading.Stamp,
+) (map[reading.Stamp]struct{}, error) {
+	refused := make(map[reading.Stamp]struct{})
+	var n int64
+	rows, err := tx.tx.Query(ctx, selectRefusedStamps, append(stampColumns(stamps), stage)...)
 	if err == nil {
-		_, err = pgx.ForEachRow(rows, []any{&received, &stream, &sequence, &index}, func() error {
-			stamps[reading.Stamp{
-				Received: received, Stream: uint32(stream), Sequence: uint64(sequence), Index: uint32(index),
-			}] = struct{}{}
+		_, err = pgx.ForEachRow(rows, []any{&n}, func() error {
+			refused[stamps[n-1]] = struct{}{}
 			return nil
 		})
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what %s has refused: %w", stage, err)
+		return nil, fmt.Errorf("look up what %s has refused of %d readings: %w", stage, len(stamps), err)
 	}
-	return stamps, nil
+	return refused, nil
 }
 
 // AddRefusals stores entries of the quarantine and computes the states of all that

@@ -1,7 +1,5 @@
 package reading
 
-import "time"
-
 // Waiver lets one reading pass rules that refused it: a release from quarantine.
 // A nil Waiver waives nothing.
 type Waiver struct {
@@ -19,9 +17,6 @@ type Decision struct {
 	At     int64 // Unix ns
 	Reason string
 }
-
-// Time returns when it was decided.
-func (d *Decision) Time() time.Time { return time.Unix(0, d.At).UTC() }
 
 // Resolution is what became of a reading that was refused. It is numbered as in
 // the wire contract.

@@ -122,7 +122,7 @@ func (a *worker) recheck(ctx context.Context) error {
 	if openings == a.openings {
 		return nil
 	}
-	at, reason, err := verify(ctx, a.Deps, a.position)
+	at, reason, err := Verify(ctx, a.JetStream, a.position)
 	if err == nil && reason != "" {
 		err = fmt.Errorf("the position does not fit any more: %s", reason)
 	}

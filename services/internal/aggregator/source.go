@@ -4,6 +4,8 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
 )
@@ -28,7 +30,7 @@ func open(
 	if kept.Stream != s.stream {
 		kept = goldstore.Position{Stream: s.stream}
 	}
-	at, reason, err := verify(ctx, d, kept)
+	at, reason, err := Verify(ctx, d.JetStream, kept)
 	if err != nil {
 		return nil, stored, err
 	}
@@ -53,20 +55,23 @@ func open(
 	return reader, stored, nil
 }
 
-// verify checks a stored position against its streams; see broker.Verify.
-func verify(ctx context.Context, d Deps, p goldstore.Position) (at broker.Position, reason string, err error) {
+// Verify checks a stored position against its streams and returns where its stage goes
+// on; see broker.Verify.
+func Verify(
+	ctx context.Context, js jetstream.JetStream, p goldstore.Position,
+) (at broker.Position, reason string, err error) {
 	at = broker.Position{
 		Stream: p.Stream, Created: p.Created, Sequence: p.Sequence, Received: p.Received,
 		Outputs: []broker.Output{*quarantineEnd(p.Refused)},
 	}
-	input, err := broker.Stream(ctx, d.JetStream, p.Stream)
+	input, err := broker.Stream(ctx, js, p.Stream)
 	if err != nil {
 		return at, "", err
 	}
 	if p.ReadsFrom(p.Stream, input.Created) {
 		at.Created = input.Created // with all its digits
 	}
-	return broker.Verify(ctx, d.JetStream, at)
+	return broker.Verify(ctx, js, at)
 }
 
 // quarantineEnd returns what a position rests on in QUARANTINE, refusedOf as it is

@@ -29,6 +29,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
@@ -78,13 +79,19 @@ type Progress struct {
 	Waiting bool
 }
 
-// ErrDone says that a run to be resumed is done.
-var ErrDone = errors.New("the batch is done")
+var (
+	// ErrDone says that a run to be resumed is done.
+	ErrDone = errors.New("the batch is done")
+	// ErrOtherEpoch says that the catalogue has changed since a run began: half of gold
+	// would have the judgements of one epoch, half those of another.
+	ErrOtherEpoch = errors.New("the catalogue has changed since the batch began: run it anew")
+)
 
 // CanResume reports whether a run that failed with err can be gone on with: not where
-// what it has to read is gone.
+// what it has to read is gone, or is judged otherwise.
 func CanResume(err error) bool {
-	return !errors.Is(err, replay.ErrNotHeld) && !errors.Is(err, broker.ErrStreamRecreated)
+	return !errors.Is(err, replay.ErrNotHeld) && !errors.Is(err, broker.ErrStreamRecreated) &&
+		!errors.Is(err, ErrOtherEpoch)
 }
 
 const (
@@ -98,7 +105,7 @@ type run struct {
 	job      Recorded
 	layer    replay.Layer
 	record   goldstore.BatchRecord
-	history  *replay.History
+	history  *epochs.History
 	topology broker.Topology
 	source   replay.Source
 	feed     *broker.Publisher // nil: gold-aggregator does not keep this database
@@ -109,7 +116,8 @@ type run struct {
 }
 
 // Run runs a batch and returns its record. It returns replay.ErrNotHeld,
-// ErrUnsettled, ErrDone, goldstore.ErrNoBatch, and what broker and store fail with for good. A run that was
+// ErrUnsettled, ErrDone, ErrOtherEpoch, goldstore.ErrNoBatch, and what broker and store
+// fail with for good. A run that was
 // stopped can be resumed.
 func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	if c.MaxVersions == 0 {
@@ -137,15 +145,6 @@ func (r *run) open(ctx context.Context) (err error) {
 	if r.topology, err = broker.Open(ctx, r.JetStream); err != nil {
 		return err
 	}
-	if r.history, err = replay.LoadHistory(ctx, r.JetStream); err != nil {
-		return err
-	}
-	for n := range r.history.Epochs.Len() {
-		epoch, _ := r.history.Epochs.At(n + 1)
-		if err := r.Store.RegisterEpoch(ctx, epoch); err != nil {
-			return err
-		}
-	}
 	live, err := r.live(ctx)
 	if err != nil {
 		return err
@@ -157,6 +156,26 @@ func (r *run) open(ctx context.Context) (err error) {
 	}
 	r.pace, err = newPacer(ctx, r.JetStream, r.Store, r.topology, r.MaxLag)
 	return err
+}
+
+// judge loads the epochs by which the run judges. What it is to read has to be bounded
+// before: an epoch that comes later has its markers behind all of that.
+func (r *run) judge(ctx context.Context) error {
+	store, err := broker.OpenEpochs(ctx, r.JetStream)
+	if err != nil {
+		return err
+	}
+	if r.history, err = epochs.LoadHistory(ctx, store); err != nil {
+		return err
+	}
+	r.source.History = r.history
+	for n := range r.history.Epochs.Len() {
+		epoch, _ := r.history.Epochs.At(n + 1)
+		if err := r.Store.RegisterEpoch(ctx, epoch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // live reports whether gold-aggregator keeps this database: then its changes go to
@@ -189,6 +208,9 @@ func (r *run) begin(ctx context.Context) error {
 		return err
 	}
 	if r.job.Units, err = r.source.Units(ctx); err != nil {
+		return err
+	}
+	if err := r.judge(ctx); err != nil {
 		return err
 	}
 	kind := job.KindMerge
@@ -230,7 +252,7 @@ func (r *run) aim() (err error) {
 			JetStream: r.JetStream, Budget: broker.NewBudget(r.BudgetBytes), Logger: r.Logger,
 			Limits: broker.BatchLimits{Bytes: batchBytes},
 		},
-		Topology: r.topology, History: r.history, Layer: r.layer, Selection: r.job.Selection, Releases: true,
+		Topology: r.topology, Layer: r.layer, Selection: r.job.Selection, Releases: true,
 	}
 	return nil
 }
@@ -252,7 +274,14 @@ func (r *run) resume(ctx context.Context) error {
 		return fmt.Errorf("resume %s: %w", r.Resume, err)
 	}
 	r.Plan, r.record.State, r.record.Error = r.record.Kind == job.KindPlan, goldstore.BatchRunning, ""
-	return r.aim()
+	if err := errors.Join(r.aim(), r.judge(ctx)); err != nil {
+		return err
+	}
+	if began, now := r.record.Epoch, r.history.Catalog().Epoch(); began != now {
+		r.record = goldstore.BatchRecord{} // it stays as it is
+		return fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch)
+	}
+	return nil
 }
 
 // hold calls what while the janitor keeps what the run has to read, or would read

@@ -47,7 +47,11 @@ func (w *writer) room(
 	earlier := make(map[reading.Stamp]struct{})
 	err = w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
 		if !w.job.Rebuild {
-			if earlier, err = tx.RefusedStamps(ctx, aggregator.Stage); err != nil {
+			stamps := make([]reading.Stamp, len(all))
+			for i := range all {
+				stamps[i] = all[i].Stamp
+			}
+			if earlier, err = tx.RefusedStamps(ctx, aggregator.Stage, stamps); err != nil {
 				return err
 			}
 		}

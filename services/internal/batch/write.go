@@ -185,7 +185,7 @@ func (w *writer) flush(
 		return result, w.stored(ctx, last, err)
 	}
 	if errors.Is(err, goldstore.ErrCatalogBehind) {
-		err = fmt.Errorf("%w: the catalogue has changed; resume the batch to go on under it", err)
+		err = fmt.Errorf("%w: %w", ErrOtherEpoch, err)
 	}
 	return result, err
 }

@@ -76,9 +76,14 @@ func (a *accounting) message(m *broker.Message) {
 		func(index uint32, r reading.Reading) { a.reading(r, stamp(index)) },
 		func(f bronze.Fault) {
 			a.report.Stored++
-			if !a.inQuarantine(stamp(f.Index)) {
+			// A message with too many faults for an entry each is kept as it is.
+			if a.inQuarantine(stamp(f.Index)) {
+				return
+			}
+			if a.gold.kept[stamp(0)] != len(m.Data) {
 				a.fail("what cannot be decoded in message %d at %d is not in quarantine: %s", m.Sequence, f.Index, f.Detail)
 			}
+			a.report.Quarantine++
 		})
 }
 
@@ -109,11 +114,10 @@ func (a *accounting) reading(r reading.Reading, stamp reading.Stamp) {
 
 func (a *accounting) inQuarantine(s reading.Stamp) bool {
 	_, refused := a.gold.refused[s]
-	_, cut := a.gold.cut[s.Sequence]
-	if refused || cut {
+	if refused {
 		a.report.Quarantine++
 	}
-	return refused || cut
+	return refused
 }
 
 func (a *accounting) fail(format string, args ...any) {

@@ -159,10 +159,8 @@ func (f *feeder) shuffled(from *fleet.Fleet) iter.Seq[generate.Message] {
 func (f *feeder) deliver(ctx context.Context, publisher *broker.Publisher, one letter) error {
 	var backoff broker.Backoff
 	for {
-		ack, err := f.attempt(ctx, publisher, one.message)
+		err := f.attempt(ctx, publisher, one)
 		if err == nil {
-			one.sequence = ack.Sequence
-			f.note(one)
 			return nil
 		}
 		if errors.Is(err, broker.ErrStreamFull) {
@@ -177,20 +175,21 @@ func (f *feeder) deliver(ctx context.Context, publisher *broker.Publisher, one l
 	}
 }
 
-func (f *feeder) attempt(ctx context.Context, publisher *broker.Publisher, m *nats.Msg) (broker.Ack, error) {
+// attempt publishes a message once. One that is acknowledged is noted before another has
+// the turn, who may take it back.
+func (f *feeder) attempt(ctx context.Context, publisher *broker.Publisher, one letter) error {
 	f.turn.RLock()
 	defer f.turn.RUnlock()
-	sent, err := publisher.Send(ctx, m)
+	sent, err := publisher.Send(ctx, one.message)
 	if err != nil {
-		return broker.Ack{}, err
+		return err
 	}
 	ack, err := sent.Wait(ctx)
 	if err == nil {
-		f.mu.Lock()
-		f.acked[ack.Sequence] = checksum(m.Data)
-		f.mu.Unlock()
+		one.sequence = ack.Sequence
+		f.note(one)
 	}
-	return ack, err
+	return err
 }
 
 func checksum(data []byte) uint32 { return crc32.ChecksumIEEE(data) }
@@ -199,6 +198,7 @@ func checksum(data []byte) uint32 { return crc32.ChecksumIEEE(data) }
 func (f *feeder) note(one letter) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.acked[one.sequence] = checksum(one.message.Data)
 	f.count++
 	if f.keep {
 		f.since = append(f.since, one)

@@ -33,7 +33,7 @@ type stored struct {
 	seed     maphash.Seed
 	contents map[uint64]struct{}
 	refused  map[reading.Stamp]struct{}
-	cut      map[uint64]struct{} // sequences of messages that are in quarantine as a whole
+	kept     map[reading.Stamp]int // bytes of messages in quarantine for what has no entry, by stamp without index
 	windows  map[windowKey]windowStats
 }
 
@@ -56,7 +56,7 @@ func readGold(ctx context.Context, url string) (*stored, error) {
 	defer conn.Close(context.WithoutCancel(ctx))
 	g := &stored{
 		seed: maphash.MakeSeed(), contents: make(map[uint64]struct{}), refused: make(map[reading.Stamp]struct{}),
-		cut: make(map[uint64]struct{}), windows: make(map[windowKey]windowStats),
+		kept: make(map[reading.Stamp]int), windows: make(map[windowKey]windowStats),
 	}
 	return g, errors.Join(g.readContent(ctx, conn), g.readQuarantine(ctx, conn))
 }
@@ -105,7 +105,8 @@ func (g *stored) readContent(ctx context.Context, conn *pgx.Conn) error {
 func (g *stored) hash(c *contentKey) uint64 { return maphash.Comparable(g.seed, *c) }
 
 func (g *stored) readQuarantine(ctx context.Context, conn *pgx.Conn) error {
-	rows, err := conn.Query(ctx, "SELECT received_ns, stream, sequence, index, stage, rule FROM gold.quarantine")
+	rows, err := conn.Query(ctx, `SELECT received_ns, stream, sequence, index, stage, rule,
+		coalesce(length(payload), 0) FROM gold.quarantine`)
 	if err != nil {
 		return err
 	}
@@ -114,13 +115,15 @@ func (g *stored) readQuarantine(ctx context.Context, conn *pgx.Conn) error {
 		var s reading.Stamp
 		var stream, sequence, index int64
 		var stage, rule string
-		if err := rows.Scan(&s.Received, &stream, &sequence, &index, &stage, &rule); err != nil {
+		var payload int
+		if err := rows.Scan(&s.Received, &stream, &sequence, &index, &stage, &rule, &payload); err != nil {
 			return err
 		}
 		s.Stream, s.Sequence, s.Index = uint32(stream), uint64(sequence), uint32(index)
 		g.refused[s] = struct{}{}
 		if stage == "ingest" && rule == reading.Limit.String() {
-			g.cut[s.Sequence] = struct{}{}
+			s.Index = 0
+			g.kept[s] += payload
 		}
 	}
 	return rows.Err()

@@ -29,15 +29,20 @@ type output struct {
 	err       error
 }
 
-func newOutput(partition int) output {
-	return output{
+func newOutput(partition int) *output {
+	return &output{
 		partition: partition, silver: make(map[uint64]*wire.SilverEncoder), refused: refusal.NewCollector(Stage),
 	}
 }
 
-// pass sends a judgement on.
+// pass sends on the judgement that a reading passed by.
 func (o *output) pass(j *silver.Judgement) {
 	o.counts.Out++
+	o.send(j)
+}
+
+// send adds a judgement to the messages for SILVER.
+func (o *output) send(j *silver.Judgement) {
 	e, ok := o.silver[j.Epoch]
 	if !ok {
 		e = new(wire.SilverEncoder)

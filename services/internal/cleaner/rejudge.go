@@ -50,7 +50,7 @@ type Rejudger struct {
 // depend on what was sent before, so that it may run beside the cleaner, again,
 // and by others at the same time.
 func NewRejudger(partition int, epochs catalog.Epochs, again Again) *Rejudger {
-	return &Rejudger{again: again, court: newCourt(partition, epochs)}
+	return &Rejudger{again: again, court: newCourt(epochs, newOutput(partition))}
 }
 
 // Rejudge returns the silver and quarantine messages of a batch of bronze: for
@@ -74,7 +74,7 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 		since := r.again.Since(m.Sequence)
 		for row := range batch.Rows() {
 			if h := hearings[row.Series]; h != nil && r.again.Takes(m, &row) {
-				r.court.hear(h, &row, since, batch.Again())
+				r.court.hearAll(h, &row, since, batch.Again())
 			}
 		}
 	}
@@ -85,26 +85,26 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 type court struct {
 	epochs   catalog.Epochs
 	hearings map[reading.Series]*silver.Hearing
-	out      output
+	out      *output
 	all      []silver.Judgement // kept from reading to reading
 }
 
-func newCourt(partition int, epochs catalog.Epochs) court {
-	return court{epochs: epochs, hearings: make(map[reading.Series]*silver.Hearing), out: newOutput(partition)}
+func newCourt(epochs catalog.Epochs, out *output) court {
+	return court{epochs: epochs, hearings: make(map[reading.Series]*silver.Hearing), out: out}
 }
 
-// hear passes on the judgements of a reading under all epochs and, where the newest
-// refuses it, the refusal. The quarantine can have entries of it since that epoch.
-// Again says that it has some, whether or not an epoch refuses it.
-func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) {
-	c.out.counts.In++
+// hear sends on the judgements of a reading under all epochs, and returns how many
+// they are. If the newest refuses it, the refusal is kept.
+// The quarantine can have entries of it since that epoch. Again says that it has some,
+// whether or not an epoch refuses it.
+func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) (judgements uint64) {
 	var (
 		newest silver.Judgement
 		until  uint64
 	)
 	c.all, newest, until = h.Judge(c.all[:0], row.Reading, row.Stamp, row.Waived)
 	for i := range c.all {
-		c.out.pass(&c.all[i])
+		c.out.send(&c.all[i])
 	}
 	switch {
 	case !newest.Accepted():
@@ -112,6 +112,13 @@ func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again
 	case until > since || again:
 		c.out.resolve(&newest, row.Waived)
 	}
+	return uint64(len(c.all))
+}
+
+// hearAll hears a reading and counts it, and all of its judgements as Out.
+func (c *court) hearAll(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) {
+	c.out.counts.In++
+	c.out.counts.Out += c.hear(h, row, since, again)
 }
 
 // hearing returns the hearing of these names, made once while they keep coming.

@@ -25,7 +25,7 @@ type Replayer struct {
 // NewReplayer returns a replayer. Readings of a metric that were received before
 // heardBefore tells were judged again.
 func NewReplayer(partition int, epochs catalog.Epochs, heardBefore func(metric string) time.Time) *Replayer {
-	return &Replayer{heardBefore: heardBefore, court: newCourt(partition, epochs)}
+	return &Replayer{heardBefore: heardBefore, court: newCourt(epochs, newOutput(partition))}
 }
 
 // Replay returns the silver and quarantine messages of a batch of bronze. Counts are
@@ -38,7 +38,7 @@ func (r *Replayer) Replay(_ context.Context, messages []broker.Message) (stage.O
 }
 
 func (r *Replayer) message(m *broker.Message) {
-	out := &r.court.out
+	out := r.court.out
 	batch, err := wire.DecodeBronze(m.Data)
 	if err != nil {
 		out.counts.In++
@@ -47,15 +47,12 @@ func (r *Replayer) message(m *broker.Message) {
 	}
 	hearings, before := make([]*silver.Hearing, len(batch.Series)), make([]int64, len(batch.Series))
 	for i, names := range batch.Series {
-		hearings[i] = r.court.hearing(names)
-		if t := r.heardBefore(names.Metric); !t.IsZero() {
-			before[i] = t.UnixNano()
-		}
+		hearings[i], before[i] = r.court.hearing(names), nanos(r.heardBefore(names.Metric))
 	}
 	for row := range batch.Rows() {
 		h := hearings[row.Series]
 		if received(m, &row) < before[row.Series] {
-			r.court.hear(h, &row, 0, false) // its entry is resolved, if it has one
+			r.court.hearAll(h, &row, 0, false) // its entry is resolved, if it has one
 			continue
 		}
 		out.counts.In++
@@ -66,4 +63,12 @@ func (r *Replayer) message(m *broker.Message) {
 			out.refuseJudged(&judgement)
 		}
 	}
+}
+
+// nanos returns a time in Unix ns; the zero time is before all that are received.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }

@@ -169,7 +169,7 @@ func (f *decideFlags) run(c *cobra.Command, d decider, keys []string) error {
 	if len(keys) == 0 {
 		selection.Filter = filter
 		if !f.yes {
-			return f.preview(c, d, client)
+			return f.preview(c, d, client, filter)
 		}
 	}
 	return f.decide(c, d, client, selection)
@@ -177,12 +177,8 @@ func (f *decideFlags) run(c *cobra.Command, d decider, keys []string) error {
 
 // preview counts what flags pick.
 func (f *decideFlags) preview(
-	c *cobra.Command, d decider, client quarantineClient,
+	c *cobra.Command, d decider, client quarantineClient, filter *energyv1.QuarantineFilter,
 ) error {
-	filter, _, err := f.filter()
-	if err != nil {
-		return usageError{err}
-	}
 	counted, err := client.CountQuarantine(c.Context(), &energyv1.CountQuarantineRequest{Filter: filter})
 	if err != nil {
 		return explain(f.server, err)

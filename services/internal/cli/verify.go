@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -22,11 +25,11 @@ ENERGY_NATS_URL is set, --data has to be given for that.`
 // tempUsage describes the flag that names the folder of what a replay gathers.
 const tempUsage = "folder for what is gathered, some 20 bytes a reading (default the system's)"
 
-// toldRows bounds the differences that are printed.
+// toldRows bounds the findings of a kind that are printed.
 const toldRows = 100
 
 func verifyCommand(environment map[string]string) *cobra.Command {
-	var data, layer, dir string
+	var data, layer, dir, format string
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Recompute gold from a stream and compare the two, byte for byte",
@@ -38,7 +41,9 @@ positions are read in one snapshot, and readings that were on their way then may
 be in gold or not.
 
 It prints what differs, and ends with status 1 if anything does. Rows whose readings
-the stream holds no more are counted as unverifiable.
+the stream holds no more are counted as unverifiable; those whose readings it lost,
+since the broker came back without its tail, are printed too. --format json prints an
+object a line: {"differs": …}, {"orphan": …}, {"lost": …}, and at last {"report": …}.
 
 ` + placesUsage,
 		Example: "  energy verify\n  energy verify --layer silver",
@@ -48,8 +53,11 @@ the stream holds no more are counted as unverifiable.
 			if err != nil {
 				return usageError{fmt.Errorf("--layer: %w", err)}
 			}
+			if format != "text" && format != "json" {
+				return usageError{fmt.Errorf("--format %q is not known: give text or json", format)}
+			}
 			return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
-				return runVerify(c, verify.Config{JetStream: js, Store: store, Layer: from, Dir: dir})
+				return runVerify(c, verify.Config{JetStream: js, Store: store, Layer: from, Dir: dir}, format == "json")
 			})
 		},
 	}
@@ -57,32 +65,87 @@ the stream holds no more are counted as unverifiable.
 	flags.StringVar(&data, "data", defaultData, dataUsage)
 	flags.StringVar(&layer, "layer", replay.Readings.String(), "what to recompute from: readings, bronze or silver")
 	flags.StringVar(&dir, "temp", "", tempUsage)
+	flags.StringVar(&format, "format", "text", "text or json")
 	return c
 }
 
-func runVerify(c *cobra.Command, v verify.Config) error {
+// findings prints what verify finds, of each kind so many at most.
+type findings struct {
+	out  io.Writer
+	json bool
+	told map[string]int
+	err  error
+}
+
+// tell prints a finding: as a line for people, or as an object.
+func (f *findings) tell(kind, text string, object any) {
+	if f.told[kind]++; f.told[kind] > toldRows {
+		return
+	}
+	if f.json {
+		f.object(kind, object)
+		return
+	}
+	fmt.Fprintf(f.out, "%-8s %s\n", kind, text)
+}
+
+func (f *findings) object(kind string, object any) {
+	if err := json.NewEncoder(f.out).Encode(map[string]any{kind: object}); err != nil && f.err == nil {
+		f.err = err
+	}
+}
+
+// rowFound is a row as JSON has it.
+type rowFound struct {
+	Entity string    `json:"entity_id"`
+	Metric string    `json:"metric"`
+	Unit   string    `json:"unit"`
+	Start  time.Time `json:"start"`
+	Width  string    `json:"width"`
+	What   string    `json:"what"`
+}
+
+func (f *findings) row(kind, suffix string) func(*verify.Difference) {
+	return func(d *verify.Difference) {
+		f.tell(kind, d.String()+suffix, rowFound{
+			d.Series.EntityID, d.Series.Metric, d.Series.Unit, time.Unix(0, d.Start).UTC(), d.Width.String(), d.What + suffix,
+		})
+	}
+}
+
+func (f *findings) refused(r *goldstore.QuarantineRow) {
+	received := time.Unix(0, r.Stamp.Received).UTC()
+	text := fmt.Sprintf("%s %s of %s %s, message %d of %s, received %s: it is neither in gold nor in quarantine",
+		r.Stage, r.Rule, r.Reading.EntityID, r.Reading.Metric, r.Stamp.Sequence, streamOf(r.Stamp.Stream),
+		received.Format(time.RFC3339Nano))
+	f.tell("lost", text, map[string]any{
+		"stage": r.Stage, "rule": r.Rule, "entity_id": r.Reading.EntityID, "metric": r.Reading.Metric,
+		"stream": streamOf(r.Stamp.Stream), "sequence": r.Stamp.Sequence, "index": r.Stamp.Index, "received": received,
+	})
+}
+
+func runVerify(c *cobra.Command, v verify.Config, asJSON bool) error {
 	out := c.OutOrStdout()
-	told := 0
-	tell := func(line string) {
-		if told++; told <= toldRows {
-			fmt.Fprintln(out, line)
-		}
-	}
+	f := &findings{out: out, json: asJSON, told: make(map[string]int)}
 	v.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	v.Differs = func(d *verify.Difference) { tell("differs  " + d.String()) }
-	v.Lost = func(r *goldstore.QuarantineRow) {
-		tell(fmt.Sprintf("lost     %s %s of %s %s, message %d of %s, received %s: it is neither in gold nor in quarantine",
-			r.Stage, r.Rule, r.Reading.EntityID, r.Reading.Metric, r.Stamp.Sequence, streamOf(r.Stamp.Stream),
-			time.Unix(0, r.Stamp.Received).UTC().Format(time.RFC3339Nano)))
-	}
+	v.Differs, v.Orphan, v.Lost = f.row("differs", ""), f.row("orphan", " whose messages the stream has lost"), f.refused
 	report, err := verify.Run(c.Context(), v)
 	if err != nil {
 		return err
 	}
-	if told > toldRows {
-		fmt.Fprintf(out, "… and %d more\n", told-toldRows)
+	if asJSON {
+		f.object("report", &report)
+	} else {
+		for _, kind := range slices.Sorted(maps.Keys(f.told)) {
+			if n := f.told[kind]; n > toldRows {
+				fmt.Fprintf(out, "%-8s … and %d more\n", kind, n-toldRows)
+			}
+		}
+		printVerified(out, &report)
 	}
-	printVerified(out, &report)
+	if f.err != nil {
+		return f.err
+	}
 	if !report.OK() {
 		return fmt.Errorf("gold is not what %s gives: %d rows differ, %d refused readings are lost",
 			report.Layer, report.Differences, report.Lost)
@@ -104,8 +167,11 @@ func printVerified(out io.Writer, r *verify.Report) {
 	}{
 		{r.Pending, "versions may still be on their way"},
 		{r.Unsettled, "versions of metrics whose rules changed are not settled: apply the catalogue, then verify again"},
-		{r.Behind, "rows are to be computed anew under the newest epoch: apply the catalogue, then verify again"},
+		{r.Behind, "rows are to be computed anew under the newest epoch: apply the catalogue, or run a batch into " +
+			"another database, then verify again"},
 		{r.Unverifiable, "rows are unverifiable in part: " + r.Layer.String() + " holds some of their readings no more"},
+		{r.Orphans, "rows have readings that " + r.Layer.String() + " has lost, though it holds later ones or should: " +
+			"the broker came back without its tail; they are unverifiable in part"},
 	} {
 		if one.n > 0 {
 			fmt.Fprintf(out, "%d %s\n", one.n, one.what)

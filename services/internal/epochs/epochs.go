@@ -86,6 +86,13 @@ func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, 
 	}
 }
 
+// History returns what has become of the epochs that are known.
+func (f *Follower) History(ctx context.Context) (*History, error) {
+	h := &History{Epochs: f.All()}
+	err := new(broker.Backoff).Retry(ctx, broker.IsRetryable, f.report, func() error { return h.load(ctx, f.store) })
+	return h, err
+}
+
 // missing says what mends that the broker does not have an epoch.
 func (f *Follower) missing(number uint64) error {
 	next := f.All().Len() + 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -16,7 +17,7 @@ func HeldSince(s broker.StreamStatus) time.Time {
 	case s.FirstSequence <= 1:
 		return s.Created
 	case s.Messages == 0:
-		return ever
+		return time.Unix(0, math.MaxInt64) // later than every receive time
 	default:
 		return s.FirstTime
 	}

@@ -27,6 +27,9 @@ func (l Layer) String() string {
 	return layerNames[0]
 }
 
+// MarshalText returns the layer's name.
+func (l Layer) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
 // ParseLayer returns the layer of that name.
 func ParseLayer(name string) (Layer, error) {
 	for l := Readings; l <= Silver; l++ {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
 
 	"github.com/nats-io/nats.go"
@@ -12,7 +13,9 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/cleaner"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/ingest"
+	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 // Part is what messages give of one partition.
@@ -28,11 +31,12 @@ type Refiner struct {
 	decoders []*ingest.Decoder // by ingress shard
 	cleaners []*cleaner.Replayer
 	subjects map[string]int // partition by subject of BRONZE
+	log      *slog.Logger   // told of bugs
 }
 
 // NewRefiner returns a refiner for the streams of a topology.
-func NewRefiner(t broker.Topology, h *History) *Refiner {
-	r := &Refiner{subjects: make(map[string]int)}
+func NewRefiner(t broker.Topology, h *epochs.History, log *slog.Logger) *Refiner {
+	r := &Refiner{subjects: make(map[string]int), log: log}
 	for n := range t.IngressShards {
 		r.decoders = append(r.decoders, ingest.NewDecoder(uint32(n), t.Partitions))
 	}
@@ -63,7 +67,12 @@ func (r *Refiner) Readings(ctx context.Context, shard int, messages []broker.Mes
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for p := range parts {
-		g.Go(func() error { return r.clean(ctx, p, bronze[p], &parts[p]) })
+		g.Go(func() error {
+			_, err := stage.Guard(ctx, r.log, messages, func() (*Part, error) {
+				return &parts[p], r.clean(ctx, p, bronze[p], &parts[p])
+			})
+			return err
+		})
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/job"
 )
 
@@ -15,7 +16,7 @@ import (
 type Source struct {
 	Reading   Reading
 	Topology  broker.Topology
-	History   *History
+	History   *epochs.History
 	Layer     Layer
 	Selection job.Selection
 	// Releases adds, to a replay of READINGS, the releases that BRONZE holds.
@@ -125,7 +126,7 @@ func (s *Source) bound(ctx context.Context, u *Unit, selection *job.Selection) e
 // Each calls fn with what the unit's messages behind a sequence give, a batch at a
 // time.
 func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch) error) error {
-	of, refiner := u.Range, NewRefiner(s.Topology, s.History)
+	of, refiner := u.Range, NewRefiner(s.Topology, s.History, s.Reading.Logger)
 	of.After = max(of.After, after)
 	each := s.Reading.Each
 	if u.Releases {
@@ -176,7 +177,7 @@ func (s *Source) trace(u *Unit, messages []broker.Message) error {
 	return nil
 }
 
-func (s *Source) refine(ctx context.Context, r *Refiner, u *Unit, messages []broker.Message) ([]Part, error) {
+func (s *Source) refineAll(ctx context.Context, r *Refiner, u *Unit, messages []broker.Message) ([]Part, error) {
 	if u.Partition < 0 {
 		return r.Readings(ctx, u.Shard, messages)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -18,34 +19,45 @@ type Poison struct {
 	Refuse func(m *broker.Message, cause error) (Output, error)
 }
 
-// panicError is what Process panicked with.
+// panicError is what was panicked with.
 type panicError struct{ value any }
 
 func (e *panicError) Error() string {
-	return fmt.Sprintf("the stage failed over it, which is a bug: %v", e.value)
+	return fmt.Sprintf("it failed over it, which is a bug: %v", e.value)
 }
 
-// isPoison reports whether an error lies in the messages and not in what is around.
-func isPoison(err error) bool {
+// IsPoison reports whether an error lies in the messages and not in what is around.
+func IsPoison(err error) bool {
 	_, panicked := errors.AsType[*panicError](err)
 	return panicked || errors.Is(err, broker.ErrTooLarge)
 }
 
+// Guard calls work on messages, and turns a panic into an error that IsPoison.
+func Guard[Out any](
+	ctx context.Context, log *slog.Logger, messages []broker.Message, work func() (Out, error),
+) (out Out, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			log.ErrorContext(ctx, "panicked over messages", "first", messages[0].Sequence,
+				"last", messages[len(messages)-1].Sequence, "panic", value, "stack", string(debug.Stack()))
+			err = &panicError{value}
+		}
+	}()
+	return work()
+}
+
 // process calls Process and turns a panic into an error, if there is somewhere for the
 // message to go.
-func (s *runner) process(ctx context.Context, messages []broker.Message) (out Output, err error) {
+func (s *runner) process(ctx context.Context, messages []broker.Message) (Output, error) {
 	if s.Poison == nil {
 		return s.Process(ctx, messages)
 	}
-	defer func() {
-		if value := recover(); value != nil {
-			s.Logger.ErrorContext(ctx, "stage panicked", "first", messages[0].Sequence,
-				"last", messages[len(messages)-1].Sequence, "panic", value, "stack", string(debug.Stack()))
-			s.Process = s.Poison.Renew()
-			out, err = Output{}, &panicError{value}
-		}
-	}()
-	return s.Process(ctx, messages)
+	out, err := Guard(ctx, s.Logger, messages, func() (Output, error) { return s.Process(ctx, messages) })
+	if _, panicked := errors.AsType[*panicError](err); panicked {
+		s.Process = s.Poison.Renew()
+		return Output{}, err
+	}
+	return out, err
 }
 
 // isolate halves a batch until the message that is at fault is alone, and refuses it. The

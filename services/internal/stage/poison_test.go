@@ -63,7 +63,7 @@ func TestPoisonIsIsolated(t *testing.T) {
 	if err != nil || at.Sequence != 7 || at.Counts != (broker.Counts{In: 7, Out: 4, Quarantined: 3}) {
 		t.Errorf("position is %+v, %v", at, err)
 	}
-	if len(causes) != 3 || !errors.Is(causes[5], broker.ErrTooLarge) || !isPoison(causes[2]) || !isPoison(causes[7]) {
+	if len(causes) != 3 || !errors.Is(causes[5], broker.ErrTooLarge) || !IsPoison(causes[2]) || !IsPoison(causes[7]) {
 		t.Errorf("refused for %v", causes)
 	}
 	if renewed < 3 {

@@ -176,7 +176,7 @@ func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
 	if err == nil {
 		err = s.publish(ctx, out.Messages)
 	}
-	if s.Poison != nil && isPoison(err) {
+	if s.Poison != nil && IsPoison(err) {
 		return s.isolate(ctx, messages, err)
 	}
 	if err != nil {

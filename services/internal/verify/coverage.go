@@ -2,9 +2,9 @@ package verify
 
 import (
 	"context"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
-	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/batch"
@@ -20,33 +20,46 @@ import (
 // lay behind ingest's position had been put into BRONZE when that was read; what of
 // it lay behind silver-cleaner's had been put into SILVER; what of that lies behind
 // gold's is in the rows. So the rest is found in the tails of the streams behind the
-// positions, and those are short while the platform keeps up.
+// positions, and those are short while the platform keeps up. A position that does not
+// fit its streams any more is that of a stage which will begin anew.
+//
+// In a database that gold-aggregator does not keep, what batch runs have read is
+// covered.
 type coverage struct {
 	layer       replay.Layer
-	streams     map[string]broker.StreamStatus
-	ingested    []uint64 // by ingress shard; what lies behind is pending
-	cleaned     []uint64 // by partition of BRONZE
+	live        bool                           // gold-aggregator keeps the database
+	before      map[string]broker.StreamStatus // before positions were read
+	streams     map[string]broker.StreamStatus // when the tails were looked at
+	ingested    []uint64                       // by ingress shard; what lies behind is pending
+	cleaned     []uint64                       // by partition of BRONZE
 	tails       []pending
 	quarantined pending
-	limited     map[reading.Stamp]struct{} // refused by gold-aggregator
+	batches     batch.Coverage
 }
 
-// pending reports whether the reading of a stamp may still be on its way.
-func (c *coverage) pending(partition int, s reading.Stamp) bool {
+// pending reports whether the reading of a stamp, of a batch's partition, may still be
+// on its way. A release is what became of it by a waiver.
+func (c *coverage) pending(b *replay.Batch, partition int, s reading.Stamp, release bool) bool {
+	if !c.live {
+		return !c.replayed(b, s, release)
+	}
+	if b.Unit.Releases && b.Last > c.streams[broker.StreamBronze].LastSequence {
+		return true // it came after the tails were looked at
+	}
 	if c.layer == replay.Readings && (int(s.Stream) >= len(c.ingested) || s.Sequence > c.ingested[s.Stream]) {
 		return true
 	}
 	return c.tails[partition].has(s)
 }
 
-// late reports whether a release came after the tails were looked at.
-func (c *coverage) late(b *replay.Batch) bool {
-	return b.Unit.Releases && b.Last > c.streams[broker.StreamBronze].LastSequence
-}
-
-func (c *coverage) refusedByGold(s reading.Stamp) bool {
-	_, refused := c.limited[s]
-	return refused
+// replayed reports whether batch runs have brought a reading into the database: from
+// the stream that is read or, but for releases, from where producers put it.
+func (c *coverage) replayed(b *replay.Batch, s reading.Stamp, release bool) bool {
+	published := c.batches.Has(broker.IngressStream(int(s.Stream)), s.Sequence, s.Received)
+	if b.Unit.Partition < 0 {
+		return published
+	}
+	return published && !release && c.layer != replay.Readings || c.batches.Has(b.Unit.Name, b.Last, s.Received)
 }
 
 // end returns the last sequence to read of a layer, 0 for all.
@@ -61,138 +74,169 @@ func (c *coverage) end(l replay.Layer) uint64 {
 	}
 }
 
-// held reports whether the layer's stream holds the message of a stamp, if it ever
-// had it.
-func (c *coverage) held(s reading.Stamp) bool {
-	stream := c.streams[broker.IngressStream(int(s.Stream))]
-	switch c.layer {
-	case replay.Bronze:
-		stream = c.streams[broker.StreamBronze]
-	case replay.Silver:
-		stream = c.streams[broker.StreamSilver]
-	default:
-		return s.Sequence >= stream.FirstSequence && s.Received >= stream.Created.UnixNano()
+// statuses returns what the streams hold, by their names.
+func (v *verification) statuses(ctx context.Context) (map[string]broker.StreamStatus, error) {
+	all, err := broker.StreamStatuses(ctx, v.JetStream)
+	if err != nil {
+		return nil, err
 	}
-	since := stream.Created
-	if stream.FirstSequence > 1 {
-		since = stream.FirstTime
+	streams := make(map[string]broker.StreamStatus, len(all))
+	for _, s := range all {
+		streams[s.Name] = s
 	}
-	return s.Received >= since.UnixNano()
+	return streams, nil
 }
 
 // stages reads the positions of ingest and silver-cleaner.
-func (v *verification) stages(ctx context.Context) error {
+func (v *verification) stages(ctx context.Context) (err error) {
 	c := &v.coverage
 	c.layer = v.Layer
+	if c.before, err = v.statuses(ctx); err != nil {
+		return err
+	}
 	c.ingested, c.cleaned = make([]uint64, v.topology.IngressShards), make([]uint64, v.topology.Partitions)
 	positions, err := broker.OpenPositions(ctx, v.JetStream)
 	if err != nil {
 		return err
 	}
-	load := func(name, stream string, at []uint64) error {
+	load := func(name string, at []uint64) error {
 		for n := range at {
-			if name == ingest.Stage {
-				stream = broker.IngressStream(n)
-			}
-			read, err := broker.Stream(ctx, v.JetStream, stream)
-			if err != nil {
-				return err
-			}
 			p, _, err := positions.Load(ctx, stage.PositionKey(name, n))
 			if err != nil {
 				return err
 			}
-			if p.Created.Equal(read.Created) { // else the stage begins anew
-				at[n] = p.Sequence
+			if p.Stream == "" {
+				continue // the stage has not begun
 			}
+			if p, _, err = broker.Verify(ctx, v.JetStream, p); err != nil {
+				return err
+			}
+			at[n] = p.Sequence
 		}
 		return nil
 	}
-	if err := load(ingest.Stage, "", c.ingested); err != nil {
+	if err := load(ingest.Stage, c.ingested); err != nil {
 		return err
 	}
-	return load(cleaner.Stage, broker.StreamBronze, c.cleaned)
+	return load(cleaner.Stage, c.cleaned)
 }
 
 // cover finds what the snapshot covers.
 func (v *verification) cover(ctx context.Context) error {
 	c := &v.coverage
-	merged, projected, live, err := v.merged(ctx)
+	tails, err := v.goldTails(ctx)
 	if err != nil {
 		return err
 	}
-	if !live {
+	if !c.live {
 		return v.coverBatches(ctx)
 	}
-	if c.limited, err = v.tx.RefusedStamps(ctx, aggregator.Stage); err != nil {
+	for p, after := range c.cleaned {
+		tails = append(tails, tail{stream: broker.StreamBronze, subject: broker.BronzeSubject(p), partition: p, after: after})
+	}
+	if err := look(ctx, v.JetStream, tails); err != nil {
 		return err
 	}
-	bronze, silver := c.streams[broker.StreamBronze].LastSequence, c.streams[broker.StreamSilver].LastSequence
-	c.tails = make([]pending, v.topology.Partitions)
+	if c.streams, err = v.statuses(ctx); err != nil {
+		return err
+	}
+	c.quarantined, c.tails = make(pending), make([]pending, v.topology.Partitions)
 	for p := range c.tails {
 		c.tails[p] = make(pending)
-		if err := c.tails[p].bronzeTail(ctx, v.reading, p, c.cleaned[p], bronze); err != nil {
-			return err
-		}
-		if err := c.tails[p].silverTail(ctx, v.reading, p, merged[p], silver); err != nil {
-			return err
-		}
-		c.tails[p].sort()
 	}
-	c.quarantined = make(pending)
-	err = c.quarantined.quarantineTail(ctx, v.reading, projected, c.streams[broker.StreamQuarantine].LastSequence)
-	c.quarantined.sort()
-	return err
+	for i := range tails {
+		into := c.quarantined
+		if tails[i].stream != broker.StreamQuarantine {
+			into = c.tails[tails[i].partition]
+		}
+		if err := into.tail(ctx, v.reading, &tails[i], c.streams[tails[i].stream].LastSequence); err != nil {
+			return err
+		}
+	}
+	for _, p := range append(c.tails, c.quarantined) {
+		p.sort()
+	}
+	read, err := v.statuses(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range tails {
+		t := &tails[i]
+		first := func(of map[string]broker.StreamStatus) uint64 { return of[t.stream].FirstSequence }
+		if err := t.whole(first(c.before), first(c.streams), first(read)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // coverBatches finds what a database covers that no gold-aggregator keeps: what batch
-// runs have brought there from READINGS.
-func (v *verification) coverBatches(ctx context.Context) error {
+// runs have brought there.
+func (v *verification) coverBatches(ctx context.Context) (err error) {
 	c := &v.coverage
+	if c.streams, err = v.statuses(ctx); err != nil {
+		return err
+	}
 	records, err := v.tx.Batches(ctx, 0)
 	if err != nil {
 		return err
 	}
-	for n := range c.ingested {
-		c.ingested[n], err = batch.Covered(records, c.streams[broker.IngressStream(n)])
-		if err != nil {
-			return err
-		}
-		v.report.Uncovered = v.report.Uncovered || c.ingested[n] == 0
+	created := make(map[string]time.Time)
+	for name, s := range c.streams {
+		created[name] = s.Created
 	}
-	c.tails = make([]pending, v.topology.Partitions)
-	c.limited, err = v.tx.RefusedStamps(ctx, aggregator.Stage)
-	return err
+	c.batches, err = batch.Covered(records, created, func(epoch uint64) bool {
+		changes := v.history.Catalog().ChangedSince(epoch)
+		return len(changes.Judged) == 0 && !changes.Undeclared
+	})
+	if err != nil {
+		return err
+	}
+	source := v.source()
+	units, err := source.Units(ctx)
+	if err != nil {
+		return err
+	}
+	v.report.Uncovered = true
+	for n := range v.topology.IngressShards {
+		_, covered := c.batches[broker.IngressStream(n)]
+		v.report.Uncovered = v.report.Uncovered && !covered
+	}
+	for i := range units {
+		_, covered := c.batches[units[i].Name]
+		v.report.Uncovered = v.report.Uncovered && !covered
+	}
+	return nil
 }
 
-// merged returns how far gold and the quarantine are in the snapshot, by partition
-// of SILVER, and looks at the streams after that. The database is live if
-// gold-aggregator keeps it.
-func (v *verification) merged(ctx context.Context) (merged []uint64, projected uint64, live bool, err error) {
+// goldTails returns what gold-aggregator has not merged and not projected in the
+// snapshot; the database is live if it keeps that.
+func (v *verification) goldTails(ctx context.Context) (tails []tail, err error) {
 	stored, err := v.tx.Positions(ctx)
 	if err != nil {
-		return nil, 0, false, err
+		return nil, err
 	}
-	statuses, err := broker.StreamStatuses(ctx, v.JetStream)
-	if err != nil {
-		return nil, 0, false, err
+	quarantine := tail{stream: broker.StreamQuarantine}
+	for p := range v.topology.Partitions {
+		tails = append(tails, tail{stream: broker.StreamSilver, subject: broker.SilverSubject(p), partition: p})
 	}
-	v.coverage.streams = make(map[string]broker.StreamStatus, len(statuses))
-	for _, s := range statuses {
-		v.coverage.streams[s.Name] = s
-	}
-	reads := func(p *goldstore.Position, stream string) bool {
-		return p.ReadsFrom(stream, v.coverage.streams[stream].Created)
-	}
-	merged = make([]uint64, v.topology.Partitions)
-	for i := range stored {
-		p := &stored[i]
+	for _, p := range stored {
+		var of *tail
 		switch {
-		case p.Stage == aggregator.Stage && int(p.Partition) < len(merged) && reads(p, broker.StreamSilver):
-			merged[p.Partition], live = p.Sequence, true
-		case p.Stage == aggregator.QuarantineStage && reads(p, broker.StreamQuarantine):
-			projected = p.Sequence
+		case p.Stage == aggregator.Stage && int(p.Partition) < len(tails):
+			of = &tails[p.Partition]
+		case p.Stage == aggregator.QuarantineStage:
+			of = &quarantine
 		}
+		if of == nil || !p.ReadsFrom(of.stream, v.coverage.before[of.stream].Created) {
+			continue
+		}
+		at, _, err := aggregator.Verify(ctx, v.JetStream, p)
+		if err != nil {
+			return nil, err
+		}
+		of.after = at.Sequence
+		v.coverage.live = v.coverage.live || p.Stage == aggregator.Stage
 	}
-	return merged, projected, live, nil
+	return append(tails, quarantine), nil
 }

@@ -52,57 +52,37 @@ func (p pending) has(s reading.Stamp) bool {
 	return found || n > 0 && runs[n-1].last >= s.Sequence
 }
 
-// bronzeTail notes the readings that silver-cleaner has not judged.
-func (p pending) bronzeTail(ctx context.Context, r replay.Reading, partition int, after, until uint64) error {
-	of := replay.Range{
-		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition), After: after, Until: until,
-	}
+// tail notes the readings in a stage's tail up to a sequence. What is not from the stage
+// before is none.
+func (p pending) tail(ctx context.Context, r replay.Reading, t *tail, until uint64) error {
+	of := replay.Range{Stream: t.stream, Subject: t.subject, After: t.after, Until: until}
 	return r.Each(ctx, of, func(messages []broker.Message) error {
 		for i := range messages {
-			batch, err := wire.DecodeBronze(messages[i].Data)
-			if err != nil {
-				continue // not from ingest
-			}
+			p.message(t.stream, messages[i].Data)
+		}
+		return nil
+	})
+}
+
+func (p pending) message(stream string, data []byte) {
+	switch stream {
+	case broker.StreamBronze:
+		if batch, err := wire.DecodeBronze(data); err == nil {
 			for row := range batch.Rows() {
 				p.add(row.Stamp)
 			}
 		}
-		return nil
-	})
-}
-
-// silverTail notes the readings that gold-aggregator has not merged.
-func (p pending) silverTail(ctx context.Context, r replay.Reading, partition int, after, until uint64) error {
-	of := replay.Range{
-		Stream: broker.StreamSilver, Subject: broker.SilverSubject(partition), After: after, Until: until,
-	}
-	return r.Each(ctx, of, func(messages []broker.Message) error {
-		for i := range messages {
-			batch, err := wire.DecodeSilver(messages[i].Data)
-			if err != nil {
-				continue // not from silver-cleaner
-			}
+	case broker.StreamSilver:
+		if batch, err := wire.DecodeSilver(data); err == nil {
 			for _, v := range batch.Versions() {
 				p.add(v.Stamp)
 			}
 		}
-		return nil
-	})
-}
-
-// quarantineTail notes the refusals that are not in gold.quarantine yet.
-func (p pending) quarantineTail(ctx context.Context, r replay.Reading, after, until uint64) error {
-	of := replay.Range{Stream: broker.StreamQuarantine, After: after, Until: until}
-	return r.Each(ctx, of, func(messages []broker.Message) error {
-		for i := range messages {
-			batch, err := wire.DecodeQuarantine(messages[i].Data)
-			if err != nil {
-				continue // not from a stage
-			}
+	case broker.StreamQuarantine:
+		if batch, err := wire.DecodeQuarantine(data); err == nil {
 			for refusal := range batch.Refusals() {
 				p.add(refusal.Stamp)
 			}
 		}
-		return nil
-	})
+	}
 }

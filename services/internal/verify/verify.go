@@ -3,7 +3,9 @@
 //
 // Rows and positions are read in one snapshot. A reading that lies behind all
 // positions must be in gold, or in quarantine; one that may still be on its way may
-// be. Everything else is a difference. What the stream holds no more cannot be
+// be. Everything else is a difference. A version of gold that the source does not give
+// is one only if the stream holds the message that it came with: what was removed, also
+// meanwhile, and what a broker lost that was restored to an older state, cannot be
 // checked and is counted.
 package verify
 
@@ -20,6 +22,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/aggregator"
+	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
@@ -38,28 +41,42 @@ type Config struct {
 	MaxVersions int
 	// BudgetBytes bounds the messages in memory; 0 is broker.DefaultBudget.
 	BudgetBytes int64
-	// Differs is told of each row that differs, Lost of each refusal that
-	// gold.quarantine does not have.
+	// Differs is told of each row that differs, Orphan of each with versions whose
+	// message the stream lost, Lost of each refusal that gold.quarantine does not have.
 	Differs func(*Difference)
+	Orphan  func(*Difference)
 	Lost    func(*goldstore.QuarantineRow)
+	// Began, if not nil, is told of the steps: reading the source, and comparing.
+	Began func(Step)
 }
+
+// Step is a step of verifying.
+type Step string
+
+// The steps.
+const (
+	StepRead    Step = "read"
+	StepCompare Step = "compare"
+)
 
 // Report is what was found.
 type Report struct {
-	Layer        replay.Layer
-	Epoch        uint64
-	Readings     uint64 // read
-	Rows         uint64 // compared
-	Refused      uint64 // looked up in gold.quarantine
-	Pending      uint64 // versions that may still be on their way
-	Unsettled    uint64 // versions of metrics whose newest rules are not applied to all that is stored
-	Unverifiable uint64 // rows with versions whose reading the stream holds no more
-	Behind       uint64 // rows that an epoch which is not applied computes otherwise
-	Differences  uint64 // rows that differ
-	Lost         uint64 // refusals that are not in gold.quarantine
-	// Uncovered says that neither gold-aggregator nor a batch run of all readings tells
-	// what the database must hold: then only what it does hold is checked.
-	Uncovered bool
+	Layer        replay.Layer `json:"layer"`
+	Epoch        uint64       `json:"epoch"`
+	Readings     uint64       `json:"readings"`     // read
+	Rows         uint64       `json:"rows"`         // compared
+	Refused      uint64       `json:"refused"`      // looked up in gold.quarantine
+	Pending      uint64       `json:"pending"`      // versions that may still be on their way
+	Unsettled    uint64       `json:"unsettled"`    // versions of metrics whose newest rules are not applied to all yet
+	Unverifiable uint64       `json:"unverifiable"` // rows with versions whose reading was removed from the stream
+	Orphans      uint64       `json:"orphans"`      // rows with versions whose reading the stream lost, in its tail
+	Behind       uint64       `json:"behind"`       // rows that an epoch computes otherwise which was not applied to them
+	Differences  uint64       `json:"differences"`  // rows that differ
+	Lost         uint64       `json:"lost"`         // refusals that are not in gold.quarantine
+	// Uncovered says that neither gold-aggregator nor a batch run of all readings under
+	// the rules in force tells what the database must hold: then only what it does hold
+	// is checked.
+	Uncovered bool `json:"uncovered"`
 }
 
 // OK reports whether gold is what the source gives.
@@ -88,16 +105,32 @@ const (
 	batchBytes         = 4 << 20
 )
 
+// attempts bounds how often a snapshot is taken whose tails are removed meanwhile.
+const attempts = 3
+
 // Run verifies. A difference is no error: see Report.OK.
 func Run(ctx context.Context, c Config) (report Report, err error) {
 	if c.MaxVersions == 0 {
 		c.MaxVersions = defaultMaxVersions
 	}
+	for attempt := 1; ; attempt++ {
+		report, err = once(ctx, c)
+		if attempt == attempts || !errors.Is(err, ErrRemoved) {
+			return report, err
+		}
+	}
+}
+
+func once(ctx context.Context, c Config) (report Report, err error) {
 	v := &verification{Config: c, reading: replay.Reading{
 		JetStream: c.JetStream, Budget: broker.NewBudget(c.BudgetBytes), Logger: c.Logger,
 		Limits: broker.BatchLimits{Bytes: batchBytes},
 	}}
 	if v.topology, err = broker.Open(ctx, c.JetStream); err != nil {
+		return report, err
+	}
+	catalogs, err := broker.OpenEpochs(ctx, c.JetStream)
+	if err != nil {
 		return report, err
 	}
 	v.gathered, err = replay.NewGathering(c.Dir, buckets, func(s reading.Series) int {
@@ -107,7 +140,7 @@ func Run(ctx context.Context, c Config) (report Report, err error) {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, v.gathered.Close()) }()
-	known, err := replay.LoadHistory(ctx, c.JetStream)
+	known, err := epochs.LoadHistory(ctx, catalogs)
 	if err != nil {
 		return report, err
 	}
@@ -119,7 +152,7 @@ func Run(ctx context.Context, c Config) (report Report, err error) {
 		if err := tx.Hold(ctx); err != nil {
 			return err
 		}
-		if v.history, err = replay.LoadHistory(ctx, c.JetStream); err != nil {
+		if v.history, err = epochs.LoadHistory(ctx, catalogs); err != nil {
 			return err
 		}
 		if known.Epochs.Len() != v.history.Epochs.Len() || known.Applied != v.history.Applied {
@@ -135,11 +168,12 @@ type verification struct {
 	Config
 	reading  replay.Reading
 	topology broker.Topology
-	history  *replay.History
+	history  *epochs.History
 	tx       *goldstore.ReadTx
 	gathered *replay.Gathering
 	report   Report
 	coverage coverage
+	origins  origins
 	groups   [kinds]*gold.Collector
 }
 
@@ -151,9 +185,11 @@ func (v *verification) run(ctx context.Context) error {
 	if err := v.cover(ctx); err != nil {
 		return err
 	}
+	v.began(StepRead)
 	if err := v.gather(ctx); err != nil {
 		return err
 	}
+	v.began(StepCompare)
 	for n := range buckets {
 		from := goldstore.RowKey{SeriesID: int64(n) * bucketSpan, Start: math.MinInt64 / 4}
 		to := goldstore.RowKey{SeriesID: from.SeriesID + (bucketSpan - 1), Start: math.MaxInt64 / 2}
@@ -164,23 +200,37 @@ func (v *verification) run(ctx context.Context) error {
 	return nil
 }
 
-// gather reads the source and keeps what gold must and may hold.
-func (v *verification) gather(ctx context.Context) error {
-	source := replay.Source{
+func (v *verification) began(s Step) {
+	if v.Began != nil {
+		v.Began(s)
+	}
+}
+
+// source is what gold is recomputed from. What came later than the tails were looked at
+// is in no snapshot.
+func (v *verification) source() replay.Source {
+	return replay.Source{
 		Reading: v.reading, Topology: v.topology, History: v.history, Layer: v.Layer, Releases: true,
-		// What came later than the tails were looked at is in no snapshot.
 		Selection: job.Selection{LastSequence: v.coverage.end(v.Layer)},
 	}
+}
+
+// gather reads the source and keeps what gold must and may hold.
+func (v *verification) gather(ctx context.Context) error {
+	source := v.source()
 	units, err := source.Units(ctx)
 	if err != nil {
 		return err
 	}
+	units = v.coverage.batches.Split(units)
 	for i := range units {
 		if err := source.Each(ctx, &units[i], 0, func(b *replay.Batch) error { return v.take(ctx, b) }); err != nil {
 			return err
 		}
 	}
-	return nil
+	v.origins = origins{js: v.JetStream, layer: v.Layer, known: make(map[message]origin)}
+	v.origins.streams, err = v.statuses(ctx)
+	return err
 }
 
 // take gathers what a batch gives.
@@ -196,7 +246,7 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 		}
 		for _, batch := range part.Refused {
 			for _, row := range aggregator.QuarantineRows(batch) {
-				if !v.refusalPending(b.Partition(p), &row) {
+				if !v.refusalPending(b, p, &row) {
 					refused = append(refused, row)
 				}
 			}
@@ -213,11 +263,10 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 // kind tells whether gold must or may hold a version.
 func (v *verification) kind(b *replay.Batch, part int, metric string, version *gold.Version) int {
 	switch {
-	case v.coverage.pending(b.Partition(part), version.Stamp), v.coverage.late(b):
+	case v.coverage.pending(b, b.Partition(part), version.Stamp, version.Waived):
 		v.report.Pending++
 	case !v.history.Settled(metric, version.Stamp.Received):
 		v.report.Unsettled++
-	case v.coverage.refusedByGold(version.Stamp):
 	default:
 		return required
 	}
@@ -225,9 +274,9 @@ func (v *verification) kind(b *replay.Batch, part int, metric string, version *g
 }
 
 // refusalPending reports whether a refusal may still be on its way.
-func (v *verification) refusalPending(partition int, row *goldstore.QuarantineRow) bool {
-	return v.coverage.pending(partition, row.Stamp) || v.coverage.quarantined.has(row.Stamp) ||
-		!v.history.Settled(row.Reading.Metric, row.Stamp.Received)
+func (v *verification) refusalPending(b *replay.Batch, part int, row *goldstore.QuarantineRow) bool {
+	return v.coverage.pending(b, b.Partition(part), row.Stamp, b.Unit.Releases) ||
+		v.coverage.quarantined.has(row.Stamp) || !v.history.Settled(row.Reading.Metric, row.Stamp.Received)
 }
 
 // lookUp finds refusals that gold.quarantine does not have.
@@ -246,6 +295,3 @@ func (v *verification) lookUp(ctx context.Context, rows []goldstore.QuarantineRo
 	}
 	return nil
 }
-
-// held reports whether the source would hold the message of a stamp.
-func (v *verification) held(s reading.Stamp) bool { return v.coverage.held(s) }

@@ -1,4 +1,4 @@
-package replay
+package epochs
 
 import (
 	"context"
@@ -6,19 +6,19 @@ import (
 	"math"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
-
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 )
 
-// History tells by which epochs of the catalogue readings have been judged in the
-// end: those received before an epoch's markers under all, the others under the
-// newest alone.
+// History tells by which epochs of the catalogue readings are judged in the end:
+// those received before an epoch's markers under all, the others under the newest
+// alone.
 //
-// It cannot tell for readings of a metric that an epoch judges otherwise which is
-// not applied yet, nor for those that BRONZE held no more when it was applied: they
-// are not settled.
+// An epoch that is not applied yet has markers, or will have some behind all that is
+// received by then. So what History says of a reading that was received before it was
+// loaded stays right. Whether gold has these judgements already it cannot tell for
+// readings of a metric that such an epoch judges otherwise, nor for those that BRONZE
+// held no more when an epoch was applied: they are not settled.
 type History struct {
 	Epochs  catalog.Epochs
 	Applied uint64 // the epoch applied last
@@ -26,33 +26,40 @@ type History struct {
 }
 
 // LoadHistory reads the epochs that the broker has.
-func LoadHistory(ctx context.Context, js jetstream.JetStream) (*History, error) {
-	store, err := broker.OpenEpochs(ctx, js)
-	if err != nil {
-		return nil, err
-	}
+func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
+	h := new(History)
 	kept, err := store.After(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	h := &History{marks: make(map[uint64]broker.Marks)}
 	for _, e := range kept {
 		if h.Epochs, err = h.Epochs.Append(e.Activated, e.Document); err != nil {
 			return nil, fmt.Errorf("this build does not understand catalogue epoch %d: %w", e.Number, err)
-		}
-		marks, _, err := store.Marks(ctx, e.Number)
-		if err != nil {
-			return nil, err
-		}
-		if !marks.Behind.IsZero() {
-			h.marks[e.Number] = marks
 		}
 	}
 	if h.Epochs.Len() == 0 {
 		return nil, fmt.Errorf("%w: the catalogue has no epoch; run energy migrate", broker.ErrNotProvisioned)
 	}
-	h.Applied, err = store.Applied(ctx)
-	return h, err
+	return h, h.load(ctx, store)
+}
+
+// load reads what has become of the epochs.
+func (h *History) load(ctx context.Context, store *broker.Epochs) (err error) {
+	h.marks = make(map[uint64]broker.Marks)
+	// First: an epoch that is applied by then has its marks.
+	if h.Applied, err = store.Applied(ctx); err != nil {
+		return err
+	}
+	for number := uint64(1); number <= h.Epochs.Len(); number++ {
+		marks, _, err := store.Marks(ctx, number)
+		if err != nil {
+			return err
+		}
+		if !marks.Behind.IsZero() {
+			h.marks[number] = marks
+		}
+	}
+	return nil
 }
 
 // Catalog returns the newest epoch.
@@ -64,8 +71,8 @@ var ever = time.Unix(0, math.MaxInt64)
 // HeardBefore returns before which receive time readings of a metric are judged
 // under all epochs; the zero time when none are.
 func (h *History) HeardBefore(metric string) time.Time {
-	if h.pending(metric) {
-		return ever
+	if _, marked := h.marks[h.Epochs.Len()]; h.pending(metric) && !marked {
+		return ever // all that is there is before the markers that are to come
 	}
 	marks, _ := h.last(metric)
 	return marks.Behind
