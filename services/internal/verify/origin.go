@@ -54,14 +54,10 @@ func (o *origins) of(ctx context.Context, v *gold.Version) (origin, error) {
 		}
 		return lost, nil
 	}
-	name := broker.StreamSilver
-	switch o.layer {
-	case replay.Readings:
+	if o.layer == replay.Readings {
 		return o.message(ctx, v.Stamp)
-	case replay.Bronze:
-		name = broker.StreamBronze
 	}
-	stream := o.streams[name]
+	stream := o.streams[o.layer.Stream()]
 	if v.Stamp.Received < since(&stream) {
 		return removed, nil
 	}
