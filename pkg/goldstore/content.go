@@ -3,6 +3,7 @@ package goldstore
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -119,35 +120,72 @@ LEFT JOIN LATERAL (SELECT part_start, part_width, samples, stamps FROM gold.part
 WHERE (b.series_id, b.start) >= ($1, $2) AND (b.series_id, b.start) < ($3, $4)
 ORDER BY b.series_id, b.start, b.width, p.part_start`
 
+// The answer is fetched in pieces of some MiB at most.
+const (
+	declareContent = `DECLARE content NO SCROLL CURSOR FOR ` + selectContent
+	fetchContent   = `FETCH 512 FROM content`
+	closeContent   = `CLOSE content`
+)
+
 // Content calls fn for each row of gold from one series and start (Unix ns) on to
 // before another, in the order of both. The row is fn's only during the call.
+//
+// No statement is under way while fn is at work: it may take as long as it likes,
+// whatever the timeout of statements, and may ask other things of the snapshot, but for
+// its content.
 func (tx *ReadTx) Content(ctx context.Context, from, to RowKey, fn func(*ContentRow) error) error {
-	var r ContentRow
-	began := false
+	if err := tx.content(ctx, from, to, fn); err != nil {
+		return fmt.Errorf("read the content of gold: %w", err)
+	}
+	return nil
+}
+
+func (tx *ReadTx) content(ctx context.Context, from, to RowKey, fn func(*ContentRow) error) error {
 	arguments := []any{from.SeriesID, timestamp(from.Start), to.SeriesID, timestamp(to.Start)}
-	err := tx.each(ctx, selectContent, arguments, func(f *fields) error {
+	if _, err := tx.tx.Exec(ctx, declareContent, arguments...); err != nil {
+		return err
+	}
+	var fetched []ContentRow // the last may have further parts in the next piece
+	for {
+		parts, err := tx.fetchContent(ctx, &fetched)
+		if err != nil {
+			return err // the cursor ends with the transaction, which has failed
+		}
+		ready := len(fetched)
+		if parts > 0 {
+			ready--
+		}
+		for i := range fetched[:ready] {
+			if err := fn(&fetched[i]); err != nil {
+				_, closing := tx.tx.Exec(ctx, closeContent)
+				return errors.Join(err, closing)
+			}
+		}
+		if parts == 0 {
+			_, err = tx.tx.Exec(ctx, closeContent)
+			return err
+		}
+		fetched = append(fetched[:0], fetched[ready])
+	}
+}
+
+// fetchContent adds the next piece of the answer to rows and returns how many parts of
+// rows that were.
+func (tx *ReadTx) fetchContent(ctx context.Context, rows *[]ContentRow) (parts int, err error) {
+	err = tx.each(ctx, fetchContent, nil, func(f *fields) error {
 		next, part, err := f.contentRow()
 		if err != nil {
 			return err
 		}
-		if began && next.RowKey != r.RowKey {
-			if err := fn(&r); err != nil {
-				return err
-			}
+		parts++
+		if n := len(*rows); n == 0 || (*rows)[n-1].RowKey != next.RowKey {
+			*rows = append(*rows, next)
 		}
-		if !began || next.RowKey != r.RowKey {
-			r, began = next, true
-		}
-		r.Parts = append(r.Parts, part)
+		last := &(*rows)[len(*rows)-1]
+		last.Parts = append(last.Parts, part)
 		return nil
 	})
-	if err == nil && began {
-		err = fn(&r)
-	}
-	if err != nil {
-		return fmt.Errorf("read the content of gold: %w", err)
-	}
-	return nil
+	return parts, err
 }
 
 // contentRow reads a row of selectContent.

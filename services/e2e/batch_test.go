@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -32,6 +34,30 @@ func (p *platform) batch(t *testing.T, url string, args ...string) string {
 
 var totals = regexp.MustCompile(`(?s)windows +(\d+) (?:would be )?new, (\d+) (?:would be )?changed, (\d+) unchanged\n` +
 	`versions +(\d+) (?:would be )?added, (\d+) (?:would be )?removed`)
+
+// jsonPlan is what a run prints with --format json.
+type jsonPlan struct {
+	changes []map[string]any
+	batch   map[string]any
+}
+
+func planOf(t *testing.T, out string) (p jsonPlan) {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if !strings.HasPrefix(line, "{") {
+			continue // of the progress
+		}
+		var found map[string]map[string]any
+		if err := json.Unmarshal([]byte(line), &found); err != nil || len(found) != 1 || p.batch != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if c, ok := found["change"]; ok {
+			p.changes = append(p.changes, c)
+		}
+		p.batch = found["batch"]
+	}
+	return p
+}
 
 // changed returns the windows that a run has changed or would change, and the versions
 // added and removed, as it says.
@@ -92,6 +118,37 @@ func TestRunBatch(t *testing.T) {
 					t.Errorf("verify checks nothing:\n%s", out)
 				}
 			}
+		}
+	})
+	t.Run("PlansAsJSON", func(t *testing.T) {
+		t.Parallel()
+		second := database(t)
+		p.batch(t, second, "--last-sequence", "40")
+		planned := planOf(t, p.batch(t, second, "--plan", "--format", "json"))
+		status, out := p.tool(second, "run-batch", "--format", "json")
+		if done := planOf(t, out); status != 0 || len(done.changes) > 0 || done.batch["kind"] != "merge" {
+			t.Errorf("the run ends with %d:\n%s", status, out)
+		} else if diff := cmp.Diff(done.batch["windows_new"], planned.batch["windows_new"]); diff != "" {
+			t.Errorf("windows are new (-done +planned):\n%s", diff)
+		}
+		news := 0
+		for _, c := range planned.changes {
+			if c["before"] == nil {
+				news++
+			}
+			if after, ok := c["after"].(map[string]any); !ok || after["readings"] == nil || after["sum"] == nil ||
+				c["entity_id"] == "" || c["start"] == "" || c["width"] == nil {
+				t.Errorf("a change is %v", c)
+			}
+		}
+		b := planned.batch
+		if b["kind"] != "plan" || b["state"] != "done" || b["windows_new"] != float64(news) || news == 0 || news == len(planned.changes) ||
+			b["windows_changed"] != float64(len(planned.changes)-news) {
+			t.Errorf("%d changes, %d of them new, and the plan says %v", len(planned.changes), news, b)
+		}
+		if status, out := p.tool(second, "run-batch", "--format", "xml"); status != 2 ||
+			!strings.Contains(out, "give text or json") {
+			t.Errorf("--format xml ends with %d:\n%s", status, out)
 		}
 	})
 	t.Run("OfSubsetsThatOverlap", func(t *testing.T) {

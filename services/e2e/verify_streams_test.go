@@ -66,22 +66,23 @@ func TestVerifyBesideASweepingJanitor(t *testing.T) {
 // TestVerifyAfterTheBrokerLostItsTail restores the broker to an older state: what it
 // has lost is in gold, and is neither a difference nor verified, before the stages
 // notice and afterwards.
+//
+//nolint:tparallel // each session goes on from the one before
 func TestVerifyAfterTheBrokerLostItsTail(t *testing.T) {
 	t.Parallel()
 	url, root := database(t), t.TempDir()
 	dir, older := filepath.Join(root, "broker"), filepath.Join(root, "older")
 	at := func(dir string) func(*localnats.Options) { return func(o *localnats.Options) { o.Dir = dir } }
-	feed := func(t *testing.T, js jetstream.JetStream, hours ...int) {
+	begin := func(t *testing.T, dir string) *platform {
+		t.Helper()
+		return embeddedWith(t, map[string]string{"DATABASE_URL": url}, at(dir))
+	}
+	feed := func(t *testing.T, p *platform, hours ...int) {
+		t.Helper()
+		js := p.jetStream(t)
 		for _, hour := range hours {
 			publishReadings(t, js, siteReadings(siteStart.Add(time.Duration(hour)*time.Hour), 6))
 		}
-	}
-	session := func(name, dir string, what func(*testing.T, *platform)) {
-		t.Run(name, func(t *testing.T) {
-			p := embeddedWith(t, map[string]string{"DATABASE_URL": url}, at(dir))
-			what(t, p)
-			p.await(t, "gold to catch up", caughtUp)
-		})
 	}
 	check := func(t *testing.T, p *platform, layer string) {
 		t.Helper()
@@ -91,28 +92,35 @@ func TestVerifyAfterTheBrokerLostItsTail(t *testing.T) {
 			t.Errorf("verify --layer %s ends with %d:\n%s", layer, status, out)
 		}
 	}
-	session("Kept", dir, func(t *testing.T, p *platform) {
+	t.Run("Kept", func(t *testing.T) {
+		p := begin(t, dir)
 		p.apply(t, site)
-		feed(t, p.jetStream(t), 0, 1)
+		feed(t, p, 0, 1)
+		p.await(t, "gold to catch up", caughtUp)
 	})
 	if err := os.CopyFS(older, os.DirFS(dir)); err != nil {
 		t.Fatal(err)
 	}
-	session("Lost", dir, func(t *testing.T, p *platform) { feed(t, p.jetStream(t), 2, 3) })
+	t.Run("Lost", func(t *testing.T) {
+		p := begin(t, dir)
+		feed(t, p, 2, 3)
+		p.await(t, "gold to catch up", caughtUp)
+	})
 	t.Run("Unnoticed", func(t *testing.T) {
 		nats := natstest.Server(t, at(older))
 		p := &platform{natsURL: nats.URL(), databaseURL: url}
 		for _, layer := range layers {
 			check(t, p, layer)
 		}
-		feed(t, p.jetStream(t), 5, 6, 7)
+		feed(t, p, 5, 6, 7)
 		for _, layer := range layers {
 			check(t, p, layer)
 		}
 	})
-	session("Noticed", older, func(t *testing.T, p *platform) {
+	t.Run("Noticed", func(t *testing.T) {
+		p := begin(t, older)
 		p.await(t, "gold to catch up", caughtUp)
-		feed(t, p.jetStream(t), 8)
+		feed(t, p, 8)
 		p.await(t, "gold to catch up", caughtUp)
 		for _, layer := range layers {
 			check(t, p, layer)
@@ -153,6 +161,7 @@ func TestVerifyAnotherDatabase(t *testing.T) {
 		}
 	}
 	t.Run("AsJSON", func(t *testing.T) {
+		t.Parallel()
 		status, out := p.tool(filled["readings"], "verify", "--format", "json")
 		found := make(map[string]map[string]any)
 		for line := range strings.Lines(out) {

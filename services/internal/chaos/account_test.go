@@ -37,7 +37,10 @@ func TestEachReadingIsAccountedFor(t *testing.T) {
 		"the reading has none":                 {[]uint32{1, 2}, 0, "neither in gold nor"},
 		"the reading has none in what is kept": {[]uint32{1}, len(m.Data), "neither in gold nor"},
 	} {
-		g := &stored{seed: maphash.MakeSeed(), refused: make(map[reading.Stamp]struct{}), kept: map[reading.Stamp]int{at(0): tt.kept}}
+		g := &stored{
+			seed: maphash.MakeSeed(), refused: make(map[reading.Stamp]struct{}),
+			kept: map[reading.Stamp]int{at(0): tt.kept},
+		}
 		for _, index := range tt.refused {
 			g.refused[at(index)] = struct{}{}
 		}

@@ -53,6 +53,26 @@ func (f *forms[R]) output(format string, out io.Writer) (output[R], error) {
 	}
 }
 
+// objects writes objects as JSON, each in a line under the name of its kind.
+type objects struct {
+	out io.Writer
+	err error // the first
+}
+
+func (o *objects) write(kind string, object any) {
+	if err := json.NewEncoder(o.out).Encode(map[string]any{kind: object}); err != nil && o.err == nil {
+		o.err = fmt.Errorf("write a line of JSON: %w", err)
+	}
+}
+
+// textOrJSON reports whether a --format of these two is JSON.
+func textOrJSON(format string) (asJSON bool, err error) {
+	if format != "text" && format != "json" {
+		return false, fmt.Errorf("--format %q is not known: give text or json", format)
+	}
+	return format == "json", nil
+}
+
 func headers[R any](columns []column[R]) []string {
 	names := make([]string, len(columns))
 	for i, c := range columns {

@@ -1,12 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"maps"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,7 +14,6 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/services/internal/ask"
 	"github.com/energy-platform/energy/services/internal/batch"
-	"github.com/energy-platform/energy/services/internal/job"
 	"github.com/energy-platform/energy/services/internal/replay"
 )
 
@@ -25,6 +22,8 @@ type runBatchFlags struct {
 	data, zone             string
 	receivedFrom, received string
 	from, to               string
+	format                 string
+	json                   bool
 	config                 batch.Config
 }
 
@@ -47,8 +46,12 @@ Every run has a record: energy batches lists them. One that was stopped or kille
 is gone on with by --resume ID. While live readings are more than --max-lag behind
 it waits for them.
 
+--format json prints an object a line: of a plan {"change": …} for each window, and of
+every run at last {"batch": …}.
+
 ` + placesUsage,
 		Example: `  energy run-batch --plan
+  energy run-batch --plan --format json
   energy run-batch --entity meter-1 --from 2026-03-01 --to 2026-04-01
   energy run-batch --rebuild --received-from 2026-03-28T06:00:00Z
   DATABASE_URL=postgres://energy@db/second energy run-batch`,
@@ -84,6 +87,7 @@ func (f *runBatchFlags) add(c *cobra.Command) {
 	flags.BoolVar(&f.config.Job.Rebuild, "rebuild", false, "replace what the range gave before, instead of merging")
 	flags.StringVar(&f.config.Resume, "resume", "", "id of a run to go on with; its selection is its own")
 	flags.DurationVar(&f.config.MaxLag, "max-lag", 2*time.Second, "wait while live readings are further behind; 0: never")
+	flags.StringVar(&f.format, "format", "text", "text or json")
 	flags.StringVar(&f.config.Dir, "temp", "", tempUsage)
 }
 
@@ -91,6 +95,10 @@ func (f *runBatchFlags) add(c *cobra.Command) {
 func (f *runBatchFlags) parse(c *cobra.Command) error {
 	if _, err := replay.ParseLayer(f.config.Job.Layer); err != nil {
 		return fmt.Errorf("--layer: %w", err)
+	}
+	var err error
+	if f.json, err = textOrJSON(f.format); err != nil {
+		return err
 	}
 	zone, err := ask.Zone(f.zone)
 	if err != nil {
@@ -128,55 +136,22 @@ func (f *runBatchFlags) parse(c *cobra.Command) error {
 }
 
 func (f *runBatchFlags) run(c *cobra.Command) error {
-	out, errOut := c.OutOrStdout(), c.ErrOrStderr()
+	errOut := c.ErrOrStderr()
 	f.config.Logger = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	f.config.CodeVersion = codeVersion()
 	meter := newBatchMeter(errOut)
 	f.config.Progress = meter.tell
-	f.config.Changed = func(change *gold.Change) { meter.aside(func() { printChange(out, change) }) }
+	out := &batchOutput{objects: objects{out: c.OutOrStdout()}, json: f.json}
+	f.config.Changed = func(change *gold.Change) { meter.aside(func() { out.change(change) }) }
 	record, err := batch.Run(c.Context(), f.config)
 	meter.finish()
 	if record.ID != "" {
-		printBatch(out, &record)
+		out.batch(&record)
 	}
 	if err != nil && record.ID != "" && batch.CanResume(err) {
 		return fmt.Errorf("batch %s: %w; energy run-batch --resume %s goes on with it", record.ID, err, record.ID)
 	}
-	return err
-}
-
-// printChange prints a window that changes.
-func printChange(out io.Writer, c *gold.Change) {
-	was := "new"
-	var count uint64
-	var sum float64
-	if c.Before != nil {
-		was, count, sum = "changed", c.Before.Count, c.Before.Sum
-	}
-	fmt.Fprintf(out, "%-8s %s  %s  %s  readings %d → %d  sum %s → %s\n", was, c.Series,
-		time.Unix(0, c.Start).UTC().Format(time.RFC3339), c.Width, count, c.After.Count, number(sum), number(c.After.Sum))
-}
-
-// printBatch prints what a run has read and changed.
-func printBatch(out io.Writer, b *goldstore.BatchRecord) {
-	fmt.Fprintf(out, "batch %s  %s  %s  catalogue epoch %d\n", b.ID, b.Kind, b.State, b.Epoch)
-	for _, stream := range slices.Sorted(maps.Keys(b.Counts.Messages)) {
-		fmt.Fprintf(out, "read       %d messages of %s\n", b.Counts.Messages[stream], stream)
-	}
-	fmt.Fprintf(out, "readings   %d, %d judgements selected\n", b.Counts.Readings, b.Counts.Versions)
-	for _, rule := range slices.Sorted(maps.Keys(b.Counts.Refused)) {
-		fmt.Fprintf(out, "refused    %d by %s\n", b.Counts.Refused[rule], rule)
-	}
-	verb := ""
-	if b.Kind == job.KindPlan {
-		verb = "would be "
-	}
-	fmt.Fprintf(out, "windows    %d %snew, %d %schanged, %d unchanged\n",
-		b.Changes.Inserted, verb, b.Changes.Updated, verb, b.Changes.Unchanged)
-	fmt.Fprintf(out, "versions   %d %sadded, %d %sremoved\n", b.Changes.Added, verb, b.Changes.Removed, verb)
-	if b.Changes.Limited > 0 {
-		fmt.Fprintf(out, "limit      %d versions %srefused by windows that are full\n", b.Changes.Limited, verb)
-	}
+	return errors.Join(err, out.err)
 }
 
 // codeVersion names the build: its module's version, and the commit if it is known.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,11 +52,12 @@ object a line: {"differs": …}, {"orphan": …}, {"lost": …}, and at last {"r
 			if err != nil {
 				return usageError{fmt.Errorf("--layer: %w", err)}
 			}
-			if format != "text" && format != "json" {
-				return usageError{fmt.Errorf("--format %q is not known: give text or json", format)}
+			asJSON, err := textOrJSON(format)
+			if err != nil {
+				return usageError{err}
 			}
 			return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
-				return runVerify(c, verify.Config{JetStream: js, Store: store, Layer: from, Dir: dir}, format == "json")
+				return runVerify(c, verify.Config{JetStream: js, Store: store, Layer: from, Dir: dir}, asJSON)
 			})
 		},
 	}
@@ -71,10 +71,9 @@ object a line: {"differs": …}, {"orphan": …}, {"lost": …}, and at last {"r
 
 // findings prints what verify finds, of each kind so many at most.
 type findings struct {
-	out  io.Writer
+	objects
 	json bool
 	told map[string]int
-	err  error
 }
 
 // tell prints a finding: as a line for people, or as an object.
@@ -83,16 +82,10 @@ func (f *findings) tell(kind, text string, object any) {
 		return
 	}
 	if f.json {
-		f.object(kind, object)
+		f.write(kind, object)
 		return
 	}
 	fmt.Fprintf(f.out, "%-8s %s\n", kind, text)
-}
-
-func (f *findings) object(kind string, object any) {
-	if err := json.NewEncoder(f.out).Encode(map[string]any{kind: object}); err != nil && f.err == nil {
-		f.err = err
-	}
 }
 
 // rowFound is a row as JSON has it.
@@ -126,7 +119,7 @@ func (f *findings) refused(r *goldstore.QuarantineRow) {
 
 func runVerify(c *cobra.Command, v verify.Config, asJSON bool) error {
 	out := c.OutOrStdout()
-	f := &findings{out: out, json: asJSON, told: make(map[string]int)}
+	f := &findings{objects: objects{out: out}, json: asJSON, told: make(map[string]int)}
 	v.Logger = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	v.Differs, v.Orphan, v.Lost = f.row("differs", ""), f.row("orphan", " whose messages the stream has lost"), f.refused
 	report, err := verify.Run(c.Context(), v)
@@ -134,7 +127,7 @@ func runVerify(c *cobra.Command, v verify.Config, asJSON bool) error {
 		return err
 	}
 	if asJSON {
-		f.object("report", &report)
+		f.write("report", &report)
 	} else {
 		for _, kind := range slices.Sorted(maps.Keys(f.told)) {
 			if n := f.told[kind]; n > toldRows {

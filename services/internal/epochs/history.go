@@ -40,7 +40,10 @@ func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
 	if h.Epochs.Len() == 0 {
 		return nil, fmt.Errorf("%w: the catalogue has no epoch; run energy migrate", broker.ErrNotProvisioned)
 	}
-	return h, h.load(ctx, store)
+	if err := h.load(ctx, store); err != nil {
+		return nil, err
+	}
+	return h, nil
 }
 
 // load reads what has become of the epochs.

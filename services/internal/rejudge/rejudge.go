@@ -51,23 +51,23 @@ func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) 
 		Selected: j.Selected, Mark: j.Marks.Sequences[partition], Before: j.Marks.Behind,
 		Since: func(sequence uint64) uint64 { return j.Since(partition, sequence) },
 	}
-	return run(ctx, d, j, partition, until, func() process {
+	return stage.Run(ctx, d, config(j, partition, until, func() process {
 		return cleaner.NewRejudger(partition, j.Epochs, again).Rejudge
-	})
+	}))
 }
 
 // process judges a batch of bronze again.
 type process = func(context.Context, []broker.Message) (stage.Output, error)
 
-// run has bronze judged. A message that cannot be, for its own sake, goes to quarantine,
-// as it does where it is judged first.
-func run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64, renew func() process) error {
-	return stage.Run(ctx, d, stage.Config{
+// config has bronze judged. A message that cannot be, for its own sake, goes to
+// quarantine, as it does where it is judged first.
+func config(j Job, partition int, until uint64, renew func() process) stage.Config {
+	return stage.Config{
 		Key:    Key(j.Epochs.Len(), partition),
 		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 		Limits:     j.Limits, Until: until,
 		Process: renew(),
 		Poison:  &stage.Poison{Renew: renew, Refuse: cleaner.Refuse},
-	})
+	}
 }

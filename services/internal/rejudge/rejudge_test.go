@@ -53,7 +53,7 @@ func TestPoisonStopsNoRejudging(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := Job{Epochs: all, Limits: broker.BatchLimits{Bytes: 1 << 20}}
-	if err := run(t.Context(), d, j, 0, 3, renew); err != nil {
+	if err := stage.Run(t.Context(), d, config(j, 0, 3, renew)); err != nil {
 		t.Fatal(err)
 	}
 	at, _, err := d.Positions.Load(t.Context(), Key(1, 0))

@@ -36,6 +36,8 @@ type Gathering struct {
 	of     func(reading.Series) int
 	series []reading.Series
 	known  map[reading.Series]seriesRef
+	hashID func(reading.Series) int64 // goldstore.SeriesID but in tests
+	ids    map[int64]uint64           // places of the series
 	files  []gatherFile
 	limit  int // of held
 
@@ -83,7 +85,8 @@ func NewGathering(dir string, files int, of func(reading.Series) int) (*Gatherin
 		return nil, err
 	}
 	s := &Gathering{
-		dir: own, of: of, known: make(map[reading.Series]seriesRef), files: make([]gatherFile, files), limit: gatherBytes,
+		dir: own, of: of, known: make(map[reading.Series]seriesRef), hashID: goldstore.SeriesID,
+		ids: make(map[int64]uint64), files: make([]gatherFile, files), limit: gatherBytes,
 	}
 	for i := range s.files {
 		s.files[i].File, err = os.Create(filepath.Join(own, strconv.Itoa(i)))
@@ -109,21 +112,28 @@ func (s *Gathering) Close() error {
 }
 
 // ref returns the place of a series, which is given one at first.
-func (s *Gathering) ref(series reading.Series) seriesRef {
-	r, ok := s.known[series]
-	if !ok {
-		r = seriesRef{uint64(len(s.series)), goldstore.SeriesID(series), s.of(series)}
-		s.series = append(s.series, series)
-		s.known[series] = r
+func (s *Gathering) ref(series reading.Series) (seriesRef, error) {
+	if r, ok := s.known[series]; ok {
+		return r, nil
 	}
-	return r
+	r := seriesRef{uint64(len(s.series)), s.hashID(series), s.of(series)}
+	if other, taken := s.ids[r.id]; taken {
+		return r, &goldstore.CollisionError{ID: r.id, Stored: s.series[other], Wanted: series}
+	}
+	s.series = append(s.series, series)
+	s.known[series], s.ids[r.id] = r, r.place
+	return r, nil
 }
 
-// Add takes in groups of a kind, 0 or 1. One without versions names a window.
+// Add takes in groups of a kind, 0 or 1. One without versions names a window. It returns
+// *goldstore.CollisionError when two series have the same id: windows are told apart by it.
 func (s *Gathering) Add(kind byte, groups []gold.Group) error {
 	for i := range groups {
 		g := &groups[i]
-		r := s.ref(g.Series)
+		r, err := s.ref(g.Series)
+		if err != nil {
+			return err
+		}
 		for rest := g.Versions; ; {
 			versions := rest[:min(len(rest), gold.MaxVersions)]
 			rest = rest[len(versions):]

@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"testing"
@@ -75,6 +76,38 @@ func TestGathering(t *testing.T) {
 			rt.Fatalf("loaded (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestSeriesThatCollideAreNotGathered: versions of two series with one id would become
+// those of one window.
+func TestSeriesThatCollideAreNotGathered(t *testing.T) {
+	t.Parallel()
+	s, err := NewGathering(t.TempDir(), 2, func(s reading.Series) int { return len(s.EntityID) % 2 })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.hashID = func(reading.Series) int64 { return 42 }
+	groupOf := func(entity string) gold.Group {
+		return gold.Group{
+			Key:      gold.Key{Series: reading.Series{EntityID: entity}, Width: window},
+			Versions: []gold.Version{{Value: 1, Stamp: reading.Stamp{Received: 1, Sequence: 1}}},
+		}
+	}
+	a, b := groupOf("a"), groupOf("b")
+	for range 2 { // the same series again is none
+		if err := s.Add(0, []gold.Group{a}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, other := range []gold.Group{b, groupOf("in another file")} {
+		err := s.Add(1, []gold.Group{other})
+		var collision *goldstore.CollisionError
+		if !errors.As(err, &collision) || collision.ID != 42 || collision.Stored != a.Series ||
+			collision.Wanted != other.Series {
+			t.Errorf("%s is added beside %s: %v", other.Series, a.Series, err)
+		}
+	}
 }
 
 // loadAll loads what a file has in a range in parts.

@@ -69,7 +69,7 @@ func (s *Source) Begins(ctx context.Context, whole bool) (open int64, err error)
 
 // streams returns the status of the layer's streams.
 func (s *Source) streams(ctx context.Context) (all []broker.StreamStatus, err error) {
-	names := []string{s.Layer.stream()}
+	names := []string{s.Layer.Stream()}
 	if s.Layer == Readings {
 		names = names[:0]
 		for n := range s.Topology.IngressShards {

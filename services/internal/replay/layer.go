@@ -40,8 +40,8 @@ func ParseLayer(name string) (Layer, error) {
 	return UnknownLayer, fmt.Errorf("layer %q is not known: give readings, bronze or silver", name)
 }
 
-// stream returns the layer's stream, the first one of the ingress.
-func (l Layer) stream() string {
+// Stream returns the layer's stream, the first one of the ingress.
+func (l Layer) Stream() string {
 	switch l {
 	case Bronze:
 		return broker.StreamBronze

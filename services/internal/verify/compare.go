@@ -145,9 +145,6 @@ func (v *verification) settle(ctx context.Context, d *doubt, refused map[reading
 
 // row compares a row with what gold must and may hold of its window.
 func (v *verification) row(ctx context.Context, r *goldstore.ContentRow, have []gold.Version, w *replay.Window) error {
-	if len(have) == 0 && len(w.Versions[required]) == 0 {
-		return nil // emptied by a rebuild
-	}
 	expected, gone, err := v.expected(ctx, have, w)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package verify
 import (
 	"context"
 	"errors"
-	"math"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -48,21 +47,15 @@ const maxKnown = 1 << 16
 func (o *origins) of(ctx context.Context, v *gold.Version) (origin, error) {
 	if v.Waived && o.layer != replay.Silver {
 		// A release is a message of BRONZE, which its version does not name.
-		bronze := o.streams[broker.StreamBronze]
-		if v.Released < since(&bronze) {
+		if v.Released < replay.HeldSince(o.streams[broker.StreamBronze]).UnixNano() {
 			return removed, nil
 		}
 		return lost, nil
 	}
-	name := broker.StreamSilver
-	switch o.layer {
-	case replay.Readings:
+	if o.layer == replay.Readings {
 		return o.message(ctx, v.Stamp)
-	case replay.Bronze:
-		name = broker.StreamBronze
 	}
-	stream := o.streams[name]
-	if v.Stamp.Received < since(&stream) {
+	if v.Stamp.Received < replay.HeldSince(o.streams[o.layer.Stream()]).UnixNano() {
 		return removed, nil
 	}
 	// The stamp names no message of this stream. One that was lost where producers had
@@ -72,18 +65,6 @@ func (o *origins) of(ctx context.Context, v *gold.Version) (origin, error) {
 		is = held
 	}
 	return is, err
-}
-
-// since returns from which receive time on a stream holds what it has got, in Unix ns.
-func since(s *broker.StreamStatus) int64 {
-	switch {
-	case s.FirstSequence <= 1:
-		return s.Created.UnixNano()
-	case s.Messages == 0:
-		return math.MaxInt64
-	default:
-		return s.FirstTime.UnixNano()
-	}
 }
 
 // message tells whether the message of a stamp is held where a producer put it.

@@ -21,7 +21,8 @@ func TestTailsThatAreRemovedAreFound(t *testing.T) {
 		"before its first message could be found": {tail{after: 3}, 1, 5, 5, false},
 		"all that was there when it was read":     {tail{after: 3, unread: 6}, 5, 5, 5, true},
 	} {
-		if err := tt.tail.whole(tt.before, tt.found, tt.read); (err == nil) != tt.whole || err != nil && !errors.Is(err, ErrRemoved) {
+		err := tt.tail.whole(tt.before, tt.found, tt.read)
+		if (err == nil) != tt.whole || err != nil && !errors.Is(err, ErrRemoved) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
