@@ -45,6 +45,7 @@ func Main[T any](service string, p Process, run func(context.Context, T, *slog.L
 		fmt.Fprintf(p.Err, "%s: %v\n", service, err)
 		return 2
 	}
+	tune(p.Environment, &s)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	log := Logger(p.Err, level(&s)).With("service", service)
@@ -108,6 +109,7 @@ func runService(
 	return lifecycle.All(ctx,
 		monitor.Run,
 		serveHTTP(listen.HTTP, monitor, grace, log, overHTTP),
+		serveProfiles(needs.Common.ProfileListen, grace, log),
 		func(ctx context.Context) error {
 			p, err := Open(ctx, needs, monitor, log)
 			if err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -41,6 +42,32 @@ func serveHTTP(
 		loopback := origin.IsLoopback(listener.Addr().String())
 		server := &http.Server{Handler: origin.Guard(mux, loopback), ReadHeaderTimeout: readHeaderTimeout}
 		log.InfoContext(ctx, "http listens", "address", listener.Addr().String())
+		return serve(ctx, grace,
+			func() error { return server.Serve(listener) },
+			server.Shutdown,
+			server.Close,
+		)
+	}
+}
+
+// serveProfiles serves what runtime/pprof has until ctx ends; without an address it
+// serves nothing.
+func serveProfiles(address string, grace time.Duration, log *slog.Logger) lifecycle.Run {
+	return func(ctx context.Context) error {
+		if address == "" {
+			return nil
+		}
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("listen for profiles (ENERGY_PROFILE_LISTEN): %w", err)
+		}
+		mux := http.NewServeMux()
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		server := &http.Server{Handler: origin.Guard(mux, true), ReadHeaderTimeout: readHeaderTimeout}
+		log.InfoContext(ctx, "profiles are served", "address", listener.Addr().String())
 		return serve(ctx, grace,
 			func() error { return server.Serve(listener) },
 			server.Shutdown,

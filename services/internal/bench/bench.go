@@ -37,6 +37,8 @@ type config struct {
 	runs  int
 	scale float64
 	dir   string
+	// profiles is a folder for what pprof reads.
+	profiles string
 }
 
 // Main is the command; it returns the process's exit status.
@@ -77,6 +79,8 @@ func mainBench(ctx context.Context, args []string, out, errOut io.Writer) (err e
 	flags.IntVar(&c.runs, "runs", 5, "runs of each workload and program")
 	flags.Float64Var(&c.scale, "scale", 1, "of the number of readings")
 	flags.StringVar(&c.dir, "dir", "", "folder for data, which all users reach; a temporary one unless given")
+	flags.StringVar(&c.profiles, "profiles", "",
+		"folder for profiles of the services, of each workload's last run; they cost a little")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
-	meter := meter{binaries: binaries, dir: filepath.Join(c.dir, "run"), postgres: pg}
+	meter := meter{binaries: binaries, dir: filepath.Join(c.dir, "run"), postgres: pg, profiles: c.profiles}
 	for i := range workloads {
 		w := workloads[i]
 		if c.only != "" && !slices.Contains(strings.Split(c.only, ","), w.Name) {

@@ -112,7 +112,7 @@ func (c *Floor) run(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := sub.SetPendingLimits(-1, 256<<20); err != nil {
+	if err := sub.SetPendingLimits(-1, 1<<30); err != nil {
 		return err
 	}
 	return f.run(ctx, sub)

@@ -30,6 +30,8 @@ type subject interface {
 	release() error
 	// done asks how many readings are in Postgres.
 	done(ctx context.Context, db *pgx.Conn) (int64, error)
+	// failed returns an error when it has ended by itself.
+	failed() error
 	usage() rig.Usage
 	stop(ctx context.Context) error
 }
@@ -86,7 +88,15 @@ func (s *services) prepare(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		one, err := r.start(name, nil, "ENERGY_HTTP_LISTEN="+address, "ENERGY_GRPC_LISTEN="+grpc, "ENERGY_LOG_LEVEL=WARN")
+		environment := []string{"ENERGY_HTTP_LISTEN=" + address, "ENERGY_GRPC_LISTEN=" + grpc, "ENERGY_LOG_LEVEL=WARN"}
+		if r.profiles != nil {
+			listen, err := r.profiles.of(name)
+			if err != nil {
+				return err
+			}
+			environment = append(environment, "ENERGY_PROFILE_LISTEN="+listen)
+		}
+		one, err := r.start(name, nil, environment...)
 		if err != nil {
 			return err
 		}
@@ -113,6 +123,9 @@ func (s *services) done(ctx context.Context, db *pgx.Conn) (n int64, err error) 
 	return n, err
 }
 
+// failed says nothing: who waits for a service that ended finds out in the end.
+func (s *services) failed() error { return nil }
+
 func (s *services) usage() (all rig.Usage) {
 	for _, one := range s.all {
 		all = all.Plus(rig.UsageOf(one.cmd.Process.Pid))
@@ -132,6 +145,7 @@ func (s *services) stop(context.Context) error {
 type bare struct {
 	run   *run
 	child *exec.Cmd
+	ended chan error
 	in    io.WriteCloser
 }
 
@@ -157,8 +171,22 @@ func (b *bare) prepare(ctx context.Context) error {
 	if err := b.child.Start(); err != nil {
 		return err
 	}
-	_, err = bufio.NewReader(out).ReadString('\n')
-	return err
+	if _, err = bufio.NewReader(out).ReadString('\n'); err != nil {
+		return err
+	}
+	b.ended = make(chan error, 1)
+	go func() { b.ended <- b.child.Wait() }()
+	return nil
+}
+
+func (b *bare) failed() error {
+	select {
+	case err := <-b.ended:
+		b.ended <- err // for stop
+		return fmt.Errorf("the floor has ended: %w", err)
+	default:
+		return nil
+	}
 }
 
 func (b *bare) hold() error { return nil }
@@ -176,8 +204,14 @@ func (b *bare) done(ctx context.Context, db *pgx.Conn) (n int64, err error) {
 func (b *bare) usage() rig.Usage { return rig.UsageOf(b.child.Process.Pid) }
 
 func (b *bare) stop(context.Context) error {
+	if b.child == nil || b.child.Process == nil {
+		return nil
+	}
+	if b.ended == nil { // it never stood
+		return errors.Join(b.child.Process.Kill(), b.child.Wait())
+	}
 	err := b.child.Process.Signal(syscall.SIGTERM)
-	return errors.Join(err, b.child.Wait())
+	return errors.Join(err, <-b.ended)
 }
 
 // tool runs the command energy.

@@ -21,6 +21,7 @@ type run struct {
 	dir         string
 	natsURL     string
 	databaseURL string
+	profiles    *profiles // nil when none are taken
 }
 
 // measured is what one run took.
@@ -43,6 +44,7 @@ type meter struct {
 	binaries string
 	dir      string // of the run
 	postgres *localpg.Server
+	profiles string // folder that profiles go to; none when empty
 	runs     int
 }
 
@@ -55,6 +57,9 @@ func (all *meter) measure(ctx context.Context, w *Workload, of func(*run) subjec
 	all.runs++
 	name := fmt.Sprintf("run_%d", all.runs)
 	r := &run{workload: w, binaries: all.binaries, dir: all.dir, databaseURL: all.postgres.URL(name)}
+	if all.profiles != "" {
+		r.profiles = &profiles{dir: filepath.Join(all.profiles, w.Name), listen: make(map[string]string)}
+	}
 	if err := all.postgres.EnsureDatabase(ctx, name); err != nil {
 		return m, err
 	}
@@ -109,8 +114,15 @@ func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, of servers) (m
 	if err := s.release(); err != nil {
 		return m, err
 	}
+	if r.profiles != nil {
+		end := r.profiles.take(ctx)
+		defer func() { err = errors.Join(err, end()) }()
+	}
 	for {
 		n, err := s.done(ctx, db)
+		if err == nil {
+			err = s.failed()
+		}
 		if err != nil {
 			return m, err
 		}
@@ -135,7 +147,7 @@ func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, of servers) (m
 	return m, err
 }
 
-const patience = 10 * time.Minute
+const patience = 4 * time.Minute
 
 func walPosition(ctx context.Context, db *pgx.Conn) (at int64, err error) {
 	err = db.QueryRow(ctx, "SELECT (pg_current_wal_lsn() - '0/0')::bigint").Scan(&at)

@@ -21,6 +21,8 @@ type Common struct {
 	Instance string        `env:"ENERGY_INSTANCE" doc:"name of this instance in leases and logs; the service's name when empty"`
 	// There are neither tokens nor TLS: whoever reaches an address may do all.
 	Insecure bool `env:"ENERGY_INSECURE" envDefault:"false" doc:"let the addresses be others than loopback, though nothing is encrypted and nobody is asked who they are: only where the network itself keeps others out"`
+	// Profiles tell what the process holds, so nobody beside this machine gets them.
+	ProfileListen string `env:"ENERGY_PROFILE_LISTEN" doc:"loopback address of profiles of the process, under /debug/pprof/; none when empty"`
 }
 
 // Broker is how to reach NATS.
@@ -47,7 +49,7 @@ type Stage struct {
 
 // Gold bounds the work on the gold store.
 type Gold struct {
-	CacheBytes   int64         `env:"ENERGY_CACHE_BYTES" envDefault:"67108864" doc:"bytes of gold rows kept in memory, over all partitions"`
+	CacheBytes   int64         `env:"ENERGY_CACHE_BYTES" envDefault:"33554432" doc:"bytes of gold rows kept in memory, over all partitions"`
 	ParentsQuiet time.Duration `env:"ENERGY_PARENTS_QUIET" envDefault:"10m" doc:"how long a UTC day must be over and without a change before its sums by hour and day are stored"`
 }
 
@@ -158,14 +160,32 @@ func (s *Query) Validate() error {
 		s.listen(s.HTTPListen, s.GRPCListen))
 }
 
+// What a stage needs besides the messages and rows that its settings bound: what they
+// become, the connections, the program itself.
+const besides = 96 << 20
+
+// Memory returns how many bytes the process is expected to need at most.
+func (s *Ingest) Memory() int64 { return int64(s.Budget) + besides }
+
+// Memory returns how many bytes the process is expected to need at most.
+func (s *Cleaner) Memory() int64 { return int64(s.Budget) + besides }
+
+// Memory returns how many bytes the process is expected to need at most.
+func (s *Aggregator) Memory() int64 { return int64(s.Budget) + s.CacheBytes + besides }
+
 // Level returns the least level that is logged.
 func (c Common) Level() slog.Level { return c.LogLevel }
 
 func (c *Common) validate() error {
+	var faults []error
 	if c.Grace < 0 {
-		return fmt.Errorf("ENERGY_GRACE %s must not be negative", c.Grace)
+		faults = append(faults, fmt.Errorf("ENERGY_GRACE %s must not be negative", c.Grace))
 	}
-	return nil
+	if c.ProfileListen != "" && !origin.IsLoopback(c.ProfileListen) {
+		faults = append(faults,
+			fmt.Errorf("ENERGY_PROFILE_LISTEN %s must be on this machine, such as 127.0.0.1:6060", c.ProfileListen))
+	}
+	return errors.Join(faults...)
 }
 
 func (p *Postgres) validate() error {

@@ -33,14 +33,15 @@ func TestFaultsAreNamedAllAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := config.Load[settings.Aggregator](map[string]string{
 		"DATABASE_URL": "mysql://db", "ENERGY_LINGER": "2h", "ENERGY_BYTE_BUDGET": "12", "ENERGY_LOG_LEVEL": "loud",
-		"ENERGY_GRACE": "-1s", "ENERGY_HTTP_LISTEN": "8080", "ENERGY_CACHE_BYTES": "-1", "ENERGY_PARENTS_QUIET": "-1s",
+		"ENERGY_GRACE": "-1s", "ENERGY_PROFILE_LISTEN": "0.0.0.0:6060",
+		"ENERGY_HTTP_LISTEN": "8080", "ENERGY_CACHE_BYTES": "-1", "ENERGY_PARENTS_QUIET": "-1s",
 	})
 	if err == nil {
 		t.Fatal("no fault was found")
 	}
 	for _, name := range []string{
 		"DATABASE_URL", "ENERGY_LINGER", "ENERGY_BYTE_BUDGET", "ENERGY_BATCH_BYTES", "ENERGY_LOG_LEVEL", "ENERGY_GRACE",
-		"ENERGY_HTTP_LISTEN", "ENERGY_CACHE_BYTES", "ENERGY_PARENTS_QUIET",
+		"ENERGY_PROFILE_LISTEN", "ENERGY_HTTP_LISTEN", "ENERGY_CACHE_BYTES", "ENERGY_PARENTS_QUIET",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not name %s:\n%v", name, err)
