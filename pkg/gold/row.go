@@ -2,7 +2,6 @@ package gold
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -63,40 +62,4 @@ func WindowStart(t int64, width time.Duration) int64 {
 type Group struct {
 	Key
 	Versions []Version
-}
-
-// Collector gathers versions by series and base window. The zero value is not
-// ready for use; make one with NewCollector.
-type Collector struct {
-	catalog *catalog.Catalog
-	groups  map[Key][]Version
-	count   int
-}
-
-// NewCollector returns an empty collector that takes base windows from c.
-func NewCollector(c *catalog.Catalog) *Collector {
-	return &Collector{catalog: c, groups: make(map[Key][]Version)}
-}
-
-// Add puts one version of a series into its base window.
-func (c *Collector) Add(s reading.Series, v Version) {
-	width := c.catalog.Metric(s).Window
-	key := Key{Series: s, Start: WindowStart(v.Time, width), Width: width}
-	c.groups[key] = append(c.groups[key], v)
-	c.count++
-}
-
-// Len returns the number of versions added since the last Take.
-func (c *Collector) Len() int { return c.count }
-
-// Take returns the groups in key order and empties the collector.
-func (c *Collector) Take() []Group {
-	groups := make([]Group, 0, len(c.groups))
-	for key, versions := range c.groups {
-		groups = append(groups, Group{Key: key, Versions: Normalize(versions)})
-	}
-	slices.SortFunc(groups, func(a, b Group) int { return a.Key.Compare(b.Key) })
-	clear(c.groups)
-	c.count = 0
-	return groups
 }

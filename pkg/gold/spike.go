@@ -24,8 +24,13 @@ const deviationsOfMAD = 1.4826022185056018
 // Influence Curve and its Role in Robust Estimation", 1974). Where more than
 // half of the values are equal that deviation is 0 and none is. A full window,
 // whose versions are stored in parts, is looked at as a whole.
+//
+// The winners are not to be changed: they may be the versions themselves.
 func RowWinners(m *catalog.Metric, versions []Version) []Version {
-	winners := Winners(make([]Version, 0, len(versions)), versions)
+	winners, shared := versions, uncontested(versions)
+	if !shared {
+		winners = Winners(make([]Version, 0, len(versions)), versions)
+	}
 	if m.Spike <= 0 || len(winners) < minSpikeSamples {
 		return winners
 	}
@@ -40,10 +45,24 @@ func RowWinners(m *catalog.Metric, versions []Version) []Version {
 	limit := m.Spike * (deviationsOfMAD * median(values))
 	for i := range winners {
 		if limit > 0 && math.Abs(winners[i].Value-center) > limit {
+			if shared {
+				winners, shared = slices.Clone(winners), false
+			}
 			winners[i].Flags = winners[i].Flags.With(reading.Spike)
 		}
 	}
 	return winners
+}
+
+// uncontested reports whether all versions of a normalized set win.
+func uncontested(versions []Version) bool {
+	for i := range versions {
+		v := &versions[i]
+		if v.Rejected || v.Quality == reading.Withdrawn || i > 0 && versions[i-1].Time == v.Time {
+			return false
+		}
+	}
+	return true
 }
 
 // median sorts values and returns their median.

@@ -18,30 +18,69 @@ type RowKey struct {
 type row struct {
 	key      RowKey
 	versions []gold.Version // normalized
-	stats    gold.Partial
+	// samples and stamps are the versions as gold.Encode gives them, nil as long as
+	// nobody has encoded them.
+	samples, stamps []byte
+	stats           gold.Partial
 	standing gold.Standing
 	epoch    uint64
 	revision int64
 }
 
-const (
-	versionBytes = 88  // of a gold.Version
-	rowBytes     = 672 // of a row with its places in the cache, measured generously
-)
+// remembered is a row in memory: its versions as they are stored take a twentieth of
+// the room, and are nothing that garbage collection has to look into.
+type remembered struct {
+	key             RowKey
+	samples, stamps []byte
+	stats           gold.Partial
+	standing        gold.Standing
+	epoch           uint64
+	revision        int64
+}
 
-func (r *row) bytes() int64 { return rowBytes + versionBytes*int64(cap(r.versions)) }
+// rowBytes is what a remembered row takes besides its versions, with its places in the
+// cache, measured generously.
+const rowBytes = 672
+
+func (r *remembered) bytes() int64 { return rowBytes + int64(cap(r.samples)+cap(r.stamps)) }
+
+// remember returns the row as it is kept in memory.
+func (r *row) remember() *remembered {
+	if r.samples == nil {
+		r.samples, r.stamps = gold.Encode(r.key.Start, r.versions)
+	}
+	return &remembered{
+		key: r.key, samples: r.samples, stamps: r.stamps,
+		stats: r.stats, standing: r.standing, epoch: r.epoch, revision: r.revision,
+	}
+}
+
+// row returns the row that was remembered.
+func (r *remembered) row() (*row, error) {
+	versions, err := gold.Decode(r.key.Start, r.samples, r.stamps)
+	if err != nil {
+		return nil, err
+	}
+	return &row{
+		key: r.key, versions: versions, samples: r.samples, stamps: r.stamps,
+		stats: r.stats, standing: r.standing, epoch: r.epoch, revision: r.revision,
+	}, nil
+}
 
 // cache keeps the rows used last within a budget of bytes. Rows in it are
 // never changed, only replaced.
 type cache struct {
 	budget, used int64
-	rows         map[RowKey]*list.Element // of *row
+	rows         map[RowKey]*list.Element // of *remembered
 	recent       *list.List               // used last first
 }
 
 func newCache(budget int64) *cache {
 	return &cache{budget: budget, rows: make(map[RowKey]*list.Element), recent: list.New()}
 }
+
+// off reports whether the cache keeps nothing.
+func (c *cache) off() bool { return c.budget < rowBytes }
 
 // get returns the row, nil when it is not in memory.
 func (c *cache) get(k RowKey) *row {
@@ -50,19 +89,28 @@ func (c *cache) get(k RowKey) *row {
 		return nil
 	}
 	c.recent.MoveToFront(e)
-	return e.Value.(*row)
+	r, err := e.Value.(*remembered).row()
+	if err != nil { // then the database has to tell
+		c.drop(k)
+		return nil
+	}
+	return r
 }
 
 // put remembers the row and forgets those that no longer fit.
 func (c *cache) put(r *row) {
 	c.drop(r.key)
-	if r.bytes() > c.budget {
+	if c.off() {
 		return
 	}
-	c.rows[r.key] = c.recent.PushFront(r)
-	c.used += r.bytes()
+	m := r.remember()
+	if m.bytes() > c.budget {
+		return
+	}
+	c.rows[m.key] = c.recent.PushFront(m)
+	c.used += m.bytes()
 	for c.used > c.budget {
-		c.drop(c.recent.Back().Value.(*row).key)
+		c.drop(c.recent.Back().Value.(*remembered).key)
 	}
 }
 
@@ -72,7 +120,7 @@ func (c *cache) drop(k RowKey) {
 		return
 	}
 	delete(c.rows, k)
-	c.used -= c.recent.Remove(e).(*row).bytes()
+	c.used -= c.recent.Remove(e).(*remembered).bytes()
 }
 
 func (c *cache) clear() {

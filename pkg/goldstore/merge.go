@@ -51,7 +51,7 @@ func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) (bool, er
 	case b == nil && len(it.group.Versions) == 0:
 		return nil // nothing to compute anew
 	case b == nil:
-		versions = slices.Clone(it.group.Versions) // the cache outlives the caller's
+		versions = it.group.Versions
 		it.added = len(versions)
 	default:
 		revision = b.revision
@@ -62,9 +62,6 @@ func (it *item) merge(c *catalog.Catalog, replaced func(*gold.Version) (bool, er
 		} else {
 			versions = gold.Merge(b.versions, it.group.Versions)
 			it.added = len(versions) - len(b.versions)
-		}
-		if len(b.versions) == 0 {
-			versions = slices.Clone(versions)
 		}
 		same := gold.Equal(versions, b.versions)
 		if same && b.epoch >= c.Metric(it.group.Series).Folded && b.stands() {

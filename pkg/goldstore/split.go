@@ -120,14 +120,17 @@ func (b *copyBuffer) part(k RowKey, p *gold.Part) {
 	b.versions(p.Start, p.Versions)
 }
 
-// versions writes the columns samples and stamps.
-func (b *copyBuffer) versions(start int64, versions []gold.Version) {
+// versions writes the columns samples and stamps, and returns where they stand in the
+// buffer.
+func (b *copyBuffer) versions(start int64, versions []gold.Version) (samples, stamps []byte) {
 	at := b.open()
 	*b = gold.AppendSamples(*b, start, versions)
 	b.close(at)
+	samples = (*b)[at:]
 	at = b.open()
 	*b = gold.AppendStamps(*b, start, versions)
 	b.close(at)
+	return samples, (*b)[at:]
 }
 
 // loadVersions completes rows whose versions are stored in parts.

@@ -92,7 +92,8 @@ func (k RowKey) Compare(l RowKey) int {
 	return cmp.Or(cmp.Compare(k.SeriesID, l.SeriesID), cmp.Compare(k.Start, l.Start), cmp.Compare(k.Width, l.Width))
 }
 
-func (b *copyBuffer) stagedRow(r *row) {
+// stagedRow writes the row. To keep its versions encoded is for who remembers it.
+func (b *copyBuffer) stagedRow(r *row, keep bool) {
 	b.row(stagingColumns)
 	b.int8(r.key.SeriesID)
 	b.time(r.key.Start)
@@ -106,7 +107,12 @@ func (b *copyBuffer) stagedRow(r *row) {
 		b.bytes(nil)
 		return
 	}
-	b.versions(r.key.Start, r.versions)
+	samples, stamps := b.versions(r.key.Start, r.versions)
+	if keep {
+		n := len(samples)
+		all := append(append(make([]byte, 0, n+len(stamps)), samples...), stamps...)
+		r.samples, r.stamps = all[:n:n], all[n:]
+	}
 }
 
 // upsert stages and writes items, which are in key order, and returns those
@@ -114,7 +120,7 @@ func (b *copyBuffer) stagedRow(r *row) {
 func (w *Writer) upsert(ctx context.Context, tx pgx.Tx, items []*item) (unwritten []*item, err error) {
 	w.buffer.begin()
 	for _, it := range items {
-		w.buffer.stagedRow(it.after)
+		w.buffer.stagedRow(it.after, !w.cache.off())
 	}
 	w.buffer.end()
 	if err := copyIn(ctx, tx.Conn(), w.buffer, copyStaging); err != nil {

@@ -48,21 +48,19 @@ func (j *Judge) Catalog() *catalog.Catalog { return j.catalog }
 
 // Bench is a judge prepared for the readings of one entity, metric and unit,
 // as a message's dictionary names them. What depends on the names alone is
-// decided once.
+// decided once. It is used by one goroutine.
 type Bench struct {
-	epoch      uint64
-	names      subject
-	resolution catalog.Resolution
-	byName     verdict
+	epoch   uint64
+	subject subject // the reading in hand, with what is known of its names
+	byName  verdict
 }
 
 // Bench prepares for readings of an entity and metric that come with a unit.
 func (j *Judge) Bench(entityID, metric, unit string) *Bench {
 	b := &Bench{epoch: j.catalog.Metric(reading.Series{Metric: metric}).Judged}
-	b.names = subject{catalog: j.catalog, entityID: entityID, metric: metric, unit: unit}
-	b.names.resolution, b.names.unresolved = j.catalog.Resolve(metric, unit)
-	b.resolution = b.names.resolution
-	b.byName = apply(nameRules, &b.names, nil)
+	b.subject = subject{catalog: j.catalog, entityID: entityID, metric: metric, unit: unit}
+	b.subject.resolution, b.subject.unresolved = j.catalog.Resolve(metric, unit)
+	b.byName = apply(nameRules, &b.subject, nil)
 	return b
 }
 
@@ -72,14 +70,14 @@ func (b *Bench) Fit() bool { return b.byName.refused == 0 }
 // Judge decides on one reading of the bench's names. The waiver of a release lets
 // it pass rules; without one it is nil.
 func (b *Bench) Judge(r reading.Reading, stamp reading.Stamp, waiver *reading.Waiver) Judgement {
-	s := b.names
+	s := &b.subject
 	s.reading, s.received = r, time.Unix(0, stamp.Received)
 	if s.unresolved == nil {
-		s.value = b.resolution.Conversion.Apply(r.Value)
-		s.exchange = b.resolution.Conversion.Apply(r.ExchangeStart)
-		s.start, s.length = interval(b.resolution.Metric, &r)
+		s.value = s.resolution.Conversion.Apply(r.Value)
+		s.exchange = s.resolution.Conversion.Apply(r.ExchangeStart)
+		s.start, s.length = interval(s.resolution.Metric, &s.reading)
 	}
-	names, values := &b.byName, apply(valueRules, &s, waiver)
+	names, values := &b.byName, apply(valueRules, s, waiver)
 	judgement := Judgement{
 		Reading: r, Stamp: stamp, Flags: names.flags | values.flags, Refused: names.refused | values.refused, Epoch: b.epoch,
 	}

@@ -35,7 +35,9 @@ const bytesPerWaiver = 48
 // columns gathers what bronze and silver batches have in common.
 type columns struct {
 	keys     map[reading.Series]uint32
+	names    []reading.Series // by place
 	series   []*energyv1.SeriesKey
+	next     uint32 // where the next row's series is looked for first
 	index    []uint32
 	times    []int64
 	values   []float64
@@ -49,17 +51,7 @@ type columns struct {
 }
 
 func (c *columns) add(s reading.Series, r *reading.Reading, stamp reading.Stamp) {
-	i, ok := c.keys[s]
-	if !ok {
-		if c.keys == nil {
-			c.keys = make(map[reading.Series]uint32)
-		}
-		i = uint32(len(c.series))
-		c.keys[s] = i
-		c.series = append(c.series, SeriesKey(s))
-		c.size += len(s.EntityID) + len(s.Metric) + len(s.Unit) + 16
-	}
-	c.index = append(c.index, i)
+	c.index = append(c.index, c.place(s))
 	c.times = append(c.times, r.Time-c.lastTime)
 	c.lastTime = r.Time
 	c.values = append(c.values, r.Value)
@@ -75,10 +67,49 @@ func (c *columns) add(s reading.Series, r *reading.Reading, stamp reading.Stamp)
 	}
 }
 
+// place returns the place of a series in the dictionary. Rows mostly come series after
+// series in the same order, round by round.
+func (c *columns) place(s reading.Series) uint32 {
+	if int(c.next) >= len(c.names) {
+		c.next = 0
+	}
+	if len(c.names) > 0 && c.names[c.next] == s {
+		c.next++
+		return c.next - 1
+	}
+	i, ok := c.keys[s]
+	if !ok {
+		if c.keys == nil {
+			c.keys = make(map[reading.Series]uint32)
+		}
+		i = uint32(len(c.names))
+		c.keys[s] = i
+		c.names = append(c.names, s)
+		c.addKey(s)
+		c.size += len(s.EntityID) + len(s.Metric) + len(s.Unit) + 16
+	}
+	c.next = i + 1
+	return i
+}
+
+// addKey appends to the dictionary, into the place of an earlier batch's key.
+func (c *columns) addKey(s reading.Series) {
+	if n := len(c.series); n < cap(c.series) {
+		if c.series = c.series[:n+1]; c.series[n] != nil {
+			c.series[n].EntityId, c.series[n].Metric, c.series[n].Unit = s.EntityID, s.Metric, s.Unit
+			return
+		}
+		c.series[n] = SeriesKey(s)
+		return
+	}
+	c.series = append(c.series, SeriesKey(s))
+}
+
 func (c *columns) reset() {
 	clear(c.keys)
+	clear(c.names)
 	*c = columns{
-		keys:   c.keys,
+		keys: c.keys, names: c.names[:0],
 		series: c.series[:0], index: c.index[:0], times: c.times[:0], values: c.values[:0],
 		quality: c.quality.emptied(), revision: c.revision.emptied(), length: c.length.emptied(),
 		stamps:   c.stamps.emptied(),

@@ -127,26 +127,29 @@ func (s *Silver) Epoch() uint64 { return s.batch.GetEpoch() }
 // Len returns the number of rows.
 func (s *Silver) Len() int { return len(s.batch.GetSeriesIndex()) }
 
+// Each calls what with each row as a version, and the place of its series. The
+// version is what's until it returns.
+func (s *Silver) Each(what func(series int, v *gold.Version)) {
+	c := newCommonCursor(s.batch)
+	flags, verdict := newCursor(s.batch.GetFlags()), newCursor(s.batch.GetVerdict())
+	waived, released := newCursor(s.batch.GetWaived()), newCursor(s.batch.GetReleasedAtNs())
+	v := gold.Version{Epoch: s.batch.GetEpoch()}
+	for range s.Len() {
+		series, r, stamp := c.next()
+		v.Time, v.Value, v.Revision, v.Length = r.Time, r.Value, r.Revision, r.Length
+		v.Exchange, v.ExchangeStart, v.Quality, v.Stamp = r.Exchange, r.ExchangeStart, r.Quality, stamp
+		v.Flags = reading.Rules(flags.next())
+		v.Rejected = energyv1.Verdict(verdict.next()) == energyv1.Verdict_VERDICT_REJECTED
+		v.Waived = waived.next() == 1
+		v.Released = int64(released.next())
+		what(int(series), &v)
+	}
+}
+
 // Versions returns the rows as versions, with their series.
 func (s *Silver) Versions() iter.Seq2[reading.Series, gold.Version] {
 	return func(yield func(reading.Series, gold.Version) bool) {
-		c := newCommonCursor(s.batch)
-		flags, verdict := newCursor(s.batch.GetFlags()), newCursor(s.batch.GetVerdict())
-		waived, released := newCursor(s.batch.GetWaived()), newCursor(s.batch.GetReleasedAtNs())
-		for range s.Len() {
-			series, r, stamp := c.next()
-			v := gold.Version{
-				Time: r.Time, Value: r.Value, Revision: r.Revision, Length: r.Length,
-				Exchange: r.Exchange, ExchangeStart: r.ExchangeStart,
-				Quality: r.Quality, Stamp: stamp, Epoch: s.batch.GetEpoch(),
-				Flags:    reading.Rules(flags.next()),
-				Rejected: energyv1.Verdict(verdict.next()) == energyv1.Verdict_VERDICT_REJECTED,
-				Waived:   waived.next() == 1,
-				Released: int64(released.next()),
-			}
-			if !yield(s.Series[series], v) {
-				return
-			}
-		}
+		more := true
+		s.Each(func(series int, v *gold.Version) { more = more && yield(s.Series[series], *v) })
 	}
 }

@@ -31,6 +31,8 @@ type Deps struct {
 	Publisher *broker.Publisher
 	Store     *goldstore.Store
 	Catalogs  *Catalogs
+	// Slabs lends memory to what is collected.
+	Slabs *gold.Slabs
 	// Partitions is the number of all partitions.
 	Partitions int
 	Budget     *broker.Budget
@@ -61,7 +63,7 @@ func Run(ctx context.Context, d Deps, partition int) error {
 	}
 	a := &worker{
 		Deps: d, name: name, partition: partition, catalog: newest,
-		collector: gold.NewCollector(newest),
+		collector: d.Slabs.NewCollector(newest),
 		writer:    d.Store.NewWriter(uint32(partition), newest, goldstore.WriterConfig{CacheBytes: d.CacheBytes}),
 		refused:   refusal.NewCollector(Stage),
 		relay:     newRelay(d, partition),
@@ -84,9 +86,26 @@ type worker struct {
 	openings  uint64 // of the reader that the position was verified for
 	position  goldstore.Position
 	collector *gold.Collector
+	lanes     []*gold.Lane // of the message in hand
 	writer    *goldstore.Writer
 	refused   *refusal.Collector
 	relay     *relay
+	lag       time.Duration // of the newest reading merged, since the broker took it in
+}
+
+// The more readings of a window come at once, the fewer times its row is written. So a
+// worker that is behind waits for more of them: for a share of its lag, which that
+// makes worse by as much at most.
+const (
+	lingerShare = 8
+	maxLinger   = 500 * time.Millisecond
+)
+
+// limits returns the bounds of the next batch.
+func (a *worker) limits() broker.BatchLimits {
+	limits := a.Limits
+	limits.Linger = max(limits.Linger, min(a.lag/lingerShare, maxLinger))
+	return limits
 }
 
 func (a *worker) run(ctx context.Context) error {
@@ -101,7 +120,7 @@ func (a *worker) run(ctx context.Context) error {
 	defer a.reader.Close()
 	a.Report(a.name, nil)
 	for {
-		batch, err := a.reader.NextBatch(ctx, a.Limits)
+		batch, err := a.reader.NextBatch(ctx, a.limits())
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
 		}
@@ -161,7 +180,7 @@ func (a *worker) follow(ctx context.Context, needed uint64) error {
 	if err != nil || newest == a.catalog {
 		return err
 	}
-	a.catalog, a.collector = newest, gold.NewCollector(newest)
+	a.catalog, a.collector = newest, a.Slabs.NewCollector(newest)
 	a.writer.SetCatalog(newest)
 	return nil
 }
@@ -169,7 +188,7 @@ func (a *worker) follow(ctx context.Context, needed uint64) error {
 // merge takes one batch into gold.
 func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	began := time.Now()
-	counts, err := a.collect(batch.Messages)
+	counts, newest, err := a.collect(batch.Messages)
 	if err != nil {
 		return err
 	}
@@ -184,10 +203,14 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 		},
 		Groups: a.collector.Take(), Cause: gold.CauseStream, Feed: a.feed,
 	})
+	a.collector.Release()
 	if err != nil {
 		return err
 	}
 	a.position.Sequence, a.position.Received = batch.Last, received
+	if newest > 0 {
+		a.lag = time.Since(time.Unix(0, newest))
+	}
 	a.relay.wake()
 	a.Logger.DebugContext(ctx, "batch merged", "messages", len(batch.Messages), "bytes", batch.Bytes,
 		"position", batch.Last, "readings", counts.In, "duplicates", result.Duplicates,
@@ -196,8 +219,9 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	return nil
 }
 
-// collect gathers the versions of messages by window.
-func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, err error) {
+// collect gathers the versions of messages by window. It returns when the newest of them
+// was received, in Unix ns.
+func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, newest int64, err error) {
 	for i := range messages {
 		m := &messages[i]
 		batch, err := wire.DecodeSilver(m.Data)
@@ -209,17 +233,22 @@ func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, er
 		}
 		if batch.Epoch() > a.catalog.Epoch() {
 			a.collector.Take() // all is collected again
-			return counts, fmt.Errorf("message %d was judged under epoch %d: %w",
+			return counts, 0, fmt.Errorf("message %d was judged under epoch %d: %w",
 				m.Sequence, batch.Epoch(), goldstore.ErrCatalogBehind)
 		}
 		n := uint64(batch.Len())
 		counts.In += n
 		counts.Out += n
-		for series, version := range batch.Versions() {
-			a.collector.Add(series, version)
+		a.lanes = a.lanes[:0]
+		for _, series := range batch.Series {
+			a.lanes = append(a.lanes, a.collector.Lane(series))
 		}
+		batch.Each(func(series int, v *gold.Version) {
+			newest = max(newest, v.Stamp.Received)
+			a.lanes[series].Add(v)
+		})
 	}
-	return counts, nil
+	return counts, newest, nil
 }
 
 // quarantine stores what is refused before the position passes it, which then rests

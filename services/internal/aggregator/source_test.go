@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
@@ -43,7 +44,7 @@ func deps(t *testing.T) testDeps {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
-	return testDeps{Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler)}, url}
+	return testDeps{Deps{JetStream: js, Store: store, Logger: slog.New(slog.DiscardHandler), Slabs: new(gold.Slabs)}, url}
 }
 
 // TestPositionsRecogniseALostTail moves a position to a message, after which the

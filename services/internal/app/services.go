@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/cleaner"
@@ -75,7 +76,7 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 	return func(ctx context.Context) error {
 		deps := aggregator.Deps{
-			JetStream: p.js, Publisher: p.publisher, Store: p.store,
+			JetStream: p.js, Publisher: p.publisher, Store: p.store, Slabs: new(gold.Slabs),
 			Catalogs: aggregator.NewCatalogs(p.epochs), Partitions: p.topology.Partitions,
 			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Limits: limits(s), Grace: p.common.Grace,
 			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
