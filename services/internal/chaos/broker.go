@@ -3,7 +3,6 @@ package chaos
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -20,28 +19,30 @@ type server struct {
 	process
 	dir     string
 	address string
+	monitor string // address
 	store   string // folder of the streams
 }
 
 // newServer prepares a nats-server with its streams in dir/store.
-func newServer(c *Config, dir, address string) (*server, error) {
+func newServer(c *Config, dir string, ports *ports) (*server, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	s := &server{dir: dir, address: address, store: filepath.Join(dir, "store")}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, err
+	s := &server{dir: dir, store: filepath.Join(dir, "store")}
+	for _, address := range []*string{&s.address, &s.monitor} {
+		var err error
+		if *address, err = ports.free(); err != nil {
+			return nil, err
+		}
 	}
-	sync := ""
+	// What is lost when a process dies does not depend on the interval. The janitor
+	// keeps what was read for so long: it is to remove something in a run of seconds.
+	sync := "1s"
 	if c.SyncAlways {
-		sync = "sync_interval: always"
+		sync = "always"
 	}
-	// What is lost when a process dies does not depend on the interval: the default is
-	// the longest, and so the hardest.
-	config := fmt.Sprintf(
-		"server_name: chaos\nhost: %s\nport: %s\nmax_payload: 8388608\njetstream { store_dir: %q\n%s }\n",
-		host, port, s.store, sync)
+	config := fmt.Sprintf("server_name: chaos\nlisten: %q\nhttp: %q\nmax_payload: 8388608\n"+
+		"jetstream { store_dir: %q, sync_interval: %s }\n", s.address, s.monitor, s.store, sync)
 	path := filepath.Join(dir, "nats.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err

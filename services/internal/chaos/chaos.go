@@ -11,6 +11,7 @@
 //     that is left alone, see [Reference] (invariant 3);
 //   - energy verify finds no difference either;
 //   - gold's statistics per window are those that the fleet knows to be true;
+//   - the janitor removed what all had read from BRONZE and SILVER, halfway and in the end;
 //   - no service ended by itself, and none took more memory than [Config.MemoryLimit].
 //
 // Where the broker was restored to an older state, what was acknowledged since is gone:
@@ -29,7 +30,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/fleet"
@@ -76,14 +79,15 @@ type Report struct {
 	Seed       uint64
 	Done       map[Fault]int // how often
 	Left       map[Fault]string
-	Acked      int // messages acknowledged, duplicates and rubbish among them
-	Lost       int // of those, gone with an older tail and published again
-	Refused    int // publishes refused because READINGS was full
-	Moved      int // times that a service found its position moved by another owner
-	Stored     int // readings in READINGS
-	InGold     int // of those, whose content is in gold
-	Quarantine int // of those, in quarantine
-	Rows       int // of gold.content
+	Acked      int               // messages acknowledged, duplicates and rubbish among them
+	Lost       int               // of those, gone with an older tail and published again
+	Refused    int               // publishes refused because READINGS was full
+	Moved      int               // times that a service found its position moved by another owner
+	Stored     int               // readings in READINGS
+	InGold     int               // of those, whose content is in gold
+	Quarantine int               // of those, in quarantine
+	Rows       int               // of gold.content
+	Swept      map[string]uint64 // messages that the janitor removed, by stream
 	Memory     map[string]int64
 	Took       time.Duration // from the first message to the end of catching up
 }
@@ -103,8 +107,11 @@ func (r *Report) Write(w io.Writer) {
 			fmt.Fprintf(w, "  %-28s %d\n", f, r.Done[f])
 		}
 	}
-	for name, bytes := range r.Memory {
-		fmt.Fprintf(w, "  %-28s %d MiB at most\n", name, bytes>>20)
+	for _, name := range slices.Sorted(maps.Keys(r.Swept)) {
+		fmt.Fprintf(w, "  %-28s %d messages removed by the janitor\n", name, r.Swept[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Memory)) {
+		fmt.Fprintf(w, "  %-28s %d MiB at most\n", name, r.Memory[name]>>20)
 	}
 }
 
@@ -119,7 +126,10 @@ func Run(ctx context.Context, c Config) (r *Report, err error) {
 	if c.Reference == nil {
 		c.Reference = Batch
 	}
-	r = &Report{Seed: c.Seed, Done: make(map[Fault]int), Left: make(map[Fault]string), Memory: make(map[string]int64)}
+	r = &Report{
+		Seed: c.Seed, Done: make(map[Fault]int), Left: make(map[Fault]string), Swept: make(map[string]uint64),
+		Memory: make(map[string]int64),
+	}
 	f, err := newFleet(c)
 	if err != nil {
 		return r, err

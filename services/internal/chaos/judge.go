@@ -89,12 +89,8 @@ func (w *world) compute(ctx context.Context) error {
 	if err := w.server.stop(ctx); err != nil {
 		return err
 	}
-	address, err := w.deployment.ports.free()
-	if err != nil {
-		return err
-	}
 	dir := filepath.Join(w.Dir, "reference")
-	second, err := newServer(&w.Config, dir, address)
+	second, err := newServer(&w.Config, dir, w.deployment.ports)
 	if err != nil {
 		return err
 	}

@@ -81,6 +81,7 @@ func (d *deployment) service(set, kind string) (*service, error) {
 		name: name, path: filepath.Join(d.binaries, kind), log: filepath.Join(d.dir, name+".log"),
 		environment: []string{
 			"ENERGY_INSTANCE=" + name, "ENERGY_NATS_URL=nats://" + s.nats.address(),
+			"ENERGY_NATS_MONITOR=http://" + d.server.monitor,
 			"ENERGY_HTTP_LISTEN=" + s.http, "ENERGY_GRPC_LISTEN=" + s.grpc,
 		},
 	}

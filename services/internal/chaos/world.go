@@ -54,11 +54,7 @@ func openWorld(ctx context.Context, c Config, r *Report) (w *world, err error) {
 		return nil, err
 	}
 	ports := &ports{given: make(map[int]bool)}
-	address, err := ports.free()
-	if err != nil {
-		return nil, err
-	}
-	if w.server, err = newServer(&w.Config, filepath.Join(c.Dir, "nats"), address); err != nil {
+	if w.server, err = newServer(&w.Config, filepath.Join(c.Dir, "nats"), ports); err != nil {
 		return nil, err
 	}
 	w.postgres = &postgres{dir: disk}
@@ -137,7 +133,10 @@ func (w *world) fight(ctx context.Context, f *fleet.Fleet) error {
 		if err := w.feeder.finish(watched); err != nil {
 			return err
 		}
-		return w.caughtUp(watched, w.main)
+		if err := w.caughtUp(watched, w.main); err != nil {
+			return err
+		}
+		return w.swept(watched)
 	})
 	err := guard.Wait()
 	w.report.Took = time.Since(began)
@@ -167,7 +166,8 @@ func (w *world) sets() []*set {
 	return []*set{w.main, w.other}
 }
 
-// faults does what is planned, each after its share of the messages.
+// faults does what is planned, each after its share of the messages. What falls into the
+// second half befalls streams that have lost their beginnings.
 func (w *world) faults(ctx context.Context) error {
 	plan := w.plan()
 	defer w.feeder.gate.let(1)
@@ -180,6 +180,11 @@ func (w *world) faults(ctx context.Context) error {
 		w.feeder.gate.let(float64(i+1) / float64(len(plan)+1))
 		if err := w.feeder.gate.reached(ctx, float64(i)/float64(len(plan)+1)); err != nil {
 			break
+		}
+		if i > 0 && i == len(plan)/2 {
+			if err := w.swept(ctx); err != nil {
+				return errors.Join(err, struck.Wait())
+			}
 		}
 		d := dice(w.Seed, uint64(100+i))
 		if err := while(ctx, d, 0, breath); err != nil {
