@@ -19,17 +19,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/energy-platform/energy/pkg/localpg"
+	"github.com/energy-platform/energy/services/internal/rig"
 )
-
-// module is where programs are built from.
-const module = "github.com/energy-platform/energy/services/"
 
 // config is what the command is told.
 type config struct {
@@ -98,7 +95,7 @@ func mainBench(ctx context.Context, args []string, out, errOut io.Writer) (err e
 
 func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 	binaries := filepath.Join(c.dir, "bin")
-	if err := build(ctx, binaries); err != nil {
+	if err := rig.Build(ctx, binaries); err != nil {
 		return err
 	}
 	pg, err := localpg.Start(ctx, localpg.Options{Dir: filepath.Join(c.dir, "postgres"), Durable: true})
@@ -130,21 +127,6 @@ func (c *config) run(ctx context.Context, out io.Writer) (err error) {
 			floor = append(floor, m)
 		}
 		report(out, &w, platform, floor)
-	}
-	return nil
-}
-
-// build builds the services, the tool and a nats-server into a folder.
-func build(ctx context.Context, dir string) error {
-	for name, pkg := range map[string]string{
-		"ingest": module + "ingest", "silver-cleaner": module + "silver-cleaner",
-		"gold-aggregator": module + "gold-aggregator", "query": module + "query", "energy": module + "energy",
-		"nats-server": "github.com/nats-io/nats-server/v2",
-	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(dir, name), pkg)
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, output)
-		}
 	}
 	return nil
 }

@@ -36,42 +36,19 @@ type subject interface {
 	stop(ctx context.Context) error
 }
 
-// child is a process whose output is in a file.
-type child struct {
-	cmd *exec.Cmd
-	log *os.File
-}
-
-func (r *run) start(name string, args []string, environment ...string) (*child, error) {
-	log, err := os.OpenFile(filepath.Join(r.dir, filepath.Base(name)+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return nil, err
+// process returns a program that is not started, with what it wrote in a file of the run.
+func (r *run) process(name string, args []string, environment ...string) *rig.Process {
+	return &rig.Process{
+		Name: name, Path: filepath.Join(r.binaries, name), Args: args, Log: filepath.Join(r.dir, name+".log"),
+		Environment: append([]string{"ENERGY_NATS_URL=" + r.natsURL, "DATABASE_URL=" + r.databaseURL}, environment...),
 	}
-	cmd := exec.Command(filepath.Join(r.binaries, name), args...) //nolint:noctx // it is ended by signals
-	cmd.Env = append([]string{"ENERGY_NATS_URL=" + r.natsURL, "DATABASE_URL=" + r.databaseURL}, environment...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), log.Close())
-	}
-	return &child{cmd, log}, nil
-}
-
-// stop asks the process to end and waits for that.
-func (c *child) stop() error {
-	err := c.cmd.Process.Signal(syscall.SIGTERM)
-	if waited := c.cmd.Wait(); err == nil {
-		if exit, ok := errors.AsType[*exec.ExitError](waited); !ok || exit.ExitCode() > 0 {
-			err = waited
-		}
-	}
-	return errors.Join(err, c.log.Close())
 }
 
 // services is the platform as processes: the four services, or all in one.
 type services struct {
 	run  *run
-	held *child // ingest, or the one
-	all  []*child
+	held *rig.Process // ingest, or the one
+	all  []*rig.Process
 }
 
 func (s *services) prepare(ctx context.Context) error {
@@ -96,14 +73,14 @@ func (s *services) prepare(ctx context.Context) error {
 			}
 			environment = append(environment, "ENERGY_PROFILE_LISTEN="+listen)
 		}
-		one, err := r.start(name, nil, environment...)
-		if err != nil {
+		one := r.process(name, nil, environment...)
+		if err := one.Start(); err != nil {
 			return err
 		}
 		if s.all = append(s.all, one); i == 0 {
 			s.held = one
 		}
-		if err := healthy(ctx, address); err != nil {
+		if err := healthy(ctx, one, address); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -114,8 +91,8 @@ func (s *services) prepare(ctx context.Context) error {
 	return r.tool(ctx, "catalog", "apply", catalog)
 }
 
-func (s *services) hold() error    { return s.held.cmd.Process.Signal(syscall.SIGSTOP) }
-func (s *services) release() error { return s.held.cmd.Process.Signal(syscall.SIGCONT) }
+func (s *services) hold() error    { return s.held.Signal(syscall.SIGSTOP) }
+func (s *services) release() error { return s.held.Signal(syscall.SIGCONT) }
 
 func (s *services) done(ctx context.Context, db *pgx.Conn) (n int64, err error) {
 	const sum = "SELECT coalesce(sum(readings_in), 0)::bigint FROM gold.positions WHERE stage = 'gold'"
@@ -123,20 +100,26 @@ func (s *services) done(ctx context.Context, db *pgx.Conn) (n int64, err error) 
 	return n, err
 }
 
-// failed says nothing: who waits for a service that ended finds out in the end.
-func (s *services) failed() error { return nil }
+func (s *services) failed() error {
+	for _, one := range s.all {
+		if err := one.Ended(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (s *services) usage() (all rig.Usage) {
 	for _, one := range s.all {
-		all = all.Plus(rig.UsageOf(one.cmd.Process.Pid))
+		all = all.Plus(one.Usage())
 	}
 	return all
 }
 
-func (s *services) stop(context.Context) error {
+func (s *services) stop(ctx context.Context) error {
 	var errs []error
 	for _, one := range s.all {
-		errs = append(errs, one.stop())
+		errs = append(errs, one.Stop(ctx))
 	}
 	return errors.Join(errs...)
 }
@@ -228,10 +211,13 @@ func (r *run) tool(ctx context.Context, args ...string) error {
 const pollPause = 5 * time.Millisecond
 
 // healthy waits until a service says that it is well.
-func healthy(ctx context.Context, address string) error {
+func healthy(ctx context.Context, service *rig.Process, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
+		if err := service.Ended(); err != nil {
+			return err
+		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", nil)
 		if err != nil {
 			return err

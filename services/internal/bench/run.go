@@ -67,7 +67,7 @@ func (all *meter) measure(ctx context.Context, w *Workload, of func(*run) subjec
 	if err != nil {
 		return m, err
 	}
-	defer func() { err = errors.Join(err, broker.stop()) }()
+	defer func() { err = errors.Join(err, broker.Stop(context.WithoutCancel(ctx))) }()
 	s := of(r)
 	defer func() { err = errors.Join(err, s.stop(context.WithoutCancel(ctx))) }()
 	if err := s.prepare(ctx); err != nil {
@@ -92,14 +92,14 @@ func (all *meter) measure(ctx context.Context, w *Workload, of func(*run) subjec
 
 // servers are what a subject works with.
 type servers struct {
-	broker   *child
+	broker   *rig.Process
 	postgres *localpg.Server
 }
 
 // usage is what the servers and a subject have taken so far.
 func (of *servers) usage(s subject) measured {
 	return measured{
-		services: s.usage(), broker: rig.UsageOf(of.broker.cmd.Process.Pid), postgres: rig.UsageOfTree(of.postgres.PID()),
+		services: s.usage(), broker: of.broker.Usage(), postgres: rig.UsageOfTree(of.postgres.PID()),
 	}
 }
 
@@ -120,9 +120,7 @@ func (r *run) clock(ctx context.Context, s subject, db *pgx.Conn, of servers) (m
 	}
 	for {
 		n, err := s.done(ctx, db)
-		if err == nil {
-			err = s.failed()
-		}
+		err = errors.Join(s.failed(), of.broker.Ended(), err)
 		if err != nil {
 			return m, err
 		}
@@ -155,7 +153,7 @@ func walPosition(ctx context.Context, db *pgx.Conn) (at int64, err error) {
 }
 
 // startBroker starts a nats-server with empty streams.
-func (r *run) startBroker() (*child, error) {
+func (r *run) startBroker() (*rig.Process, error) {
 	address, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -167,5 +165,9 @@ func (r *run) startBroker() (*child, error) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	return r.start("nats-server", []string{"--config", path})
+	broker := r.process("nats-server", []string{"--config", path})
+	if err := broker.Start(); err != nil {
+		return nil, err
+	}
+	return broker, nil
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/services/internal/rig"
 )
 
 // server is a nats-server process on an address of its own.
 type server struct {
-	process
+	rig.Process
 	dir     string
 	address string
 	monitor string // address
@@ -47,9 +48,9 @@ func newServer(c *Config, dir string, ports *ports) (*server, error) {
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		return nil, err
 	}
-	s.process = process{
-		name: "nats-server", path: filepath.Join(c.Binaries, "nats-server"), args: []string{"--config", path},
-		log: filepath.Join(dir, "nats-server.log"),
+	s.Process = rig.Process{
+		Name: "nats-server", Path: filepath.Join(c.Binaries, "nats-server"), Args: []string{"--config", path},
+		Log: filepath.Join(dir, "nats-server.log"),
 	}
 	return s, nil
 }
@@ -59,7 +60,7 @@ func (s *server) url() string { return "nats://" + s.address }
 
 // open starts the server and returns when its streams answer.
 func (s *server) open(ctx context.Context) error {
-	if err := s.start(); err != nil {
+	if err := s.Start(); err != nil {
 		return err
 	}
 	return s.answering(ctx)
@@ -73,7 +74,7 @@ func (s *server) answering(ctx context.Context) error {
 	}
 	defer conn.Close()
 	return until(ctx, func() error {
-		if err := s.ended(); err != nil {
+		if err := s.Ended(); err != nil {
 			return done{err}
 		}
 		_, err := js.AccountInfo(ctx)
@@ -92,7 +93,7 @@ func (s *server) connect(ctx context.Context) (*nats.Conn, jetstream.JetStream, 
 }
 
 // kill ends the server without any warning; stop asks it to.
-func (s *server) kill(ctx context.Context) error { return s.end(ctx, syscall.SIGKILL) }
+func (s *server) kill(ctx context.Context) error { return s.End(ctx, syscall.SIGKILL) }
 
 // copyTo copies the streams of a server that does not run to a folder.
 func (s *server) copyTo(dir string) error { return replace(dir, s.store) }

@@ -42,7 +42,7 @@ import (
 type Config struct {
 	// Dir is a folder for data and logs, reachable by all users: Postgres refuses root.
 	Dir string
-	// Binaries is the folder of the programs, see [Build].
+	// Binaries is the folder of the programs, see [rig.Build].
 	Binaries string
 	Seed     uint64
 	Readings int // that the fleet takes, about

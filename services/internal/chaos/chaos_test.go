@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/services/internal/chaos"
+	"github.com/energy-platform/energy/services/internal/rig"
 )
 
 // seedVariable repeats a run.
@@ -92,7 +93,7 @@ var built struct {
 
 func build(t *testing.T, dir string) error {
 	t.Helper()
-	built.once.Do(func() { built.err = chaos.Build(t.Context(), dir) })
+	built.once.Do(func() { built.err = rig.Build(t.Context(), dir) })
 	return built.err
 }
 

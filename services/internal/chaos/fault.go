@@ -118,19 +118,19 @@ func (w *world) strikeService(ctx context.Context, f Fault, s *service, d *rand.
 	l := lines[d.IntN(len(lines))]
 	switch f {
 	case KillService:
-		if err := s.end(ctx, syscall.SIGKILL); err != nil {
+		if err := s.End(ctx, syscall.SIGKILL); err != nil {
 			return err
 		}
 		if err := while(ctx, d, 0, 300*time.Millisecond); err != nil {
 			return err
 		}
-		return s.start()
+		return s.Start()
 	case PauseService:
-		if err := s.signal(syscall.SIGSTOP); err != nil {
+		if err := s.Signal(syscall.SIGSTOP); err != nil {
 			return err
 		}
 		ended := while(ctx, d, 200*time.Millisecond, 3*time.Second) // about a lease's time
-		if err := s.signal(syscall.SIGCONT); err != nil {
+		if err := s.Signal(syscall.SIGCONT); err != nil {
 			return err
 		}
 		return ended
@@ -158,7 +158,7 @@ func (w *world) strikeBroker(ctx context.Context, f Fault, d *rand.Rand) error {
 			return err
 		}
 	case RestartBroker:
-		if err := w.server.end(ctx, syscall.SIGTERM); err != nil {
+		if err := w.server.End(ctx, syscall.SIGTERM); err != nil {
 			return err
 		}
 	case FullStream:
@@ -280,7 +280,7 @@ func (w *world) olderTail(ctx context.Context, d *rand.Rand) error {
 		return w.server.open(ctx)
 	}
 	err := swap(func() error {
-		if err := w.server.end(ctx, syscall.SIGTERM); err != nil {
+		if err := w.server.End(ctx, syscall.SIGTERM); err != nil {
 			return err
 		}
 		w.feeder.mark()

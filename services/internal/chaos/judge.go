@@ -59,10 +59,11 @@ func (w *world) judge(ctx context.Context, f *fleet.Fleet) error {
 func (w *world) remember() error {
 	var errs []error
 	for _, s := range w.services {
-		w.report.Memory[s.name] = s.greatest
-		if w.MemoryLimit > 0 && s.greatest > w.MemoryLimit {
+		peak := s.Usage().Peak
+		w.report.Memory[s.Name] = peak
+		if w.MemoryLimit > 0 && peak > w.MemoryLimit {
 			errs = append(errs, fmt.Errorf("%s took %d MiB of memory, at most %d are allowed",
-				s.name, s.greatest>>20, w.MemoryLimit>>20))
+				s.Name, peak>>20, w.MemoryLimit>>20))
 		}
 	}
 	return errors.Join(errs...)
@@ -86,7 +87,7 @@ func (w *world) countMoves() error {
 
 // compute has gold made anew from the stored readings, beside what it was made by.
 func (w *world) compute(ctx context.Context) error {
-	if err := w.server.stop(ctx); err != nil {
+	if err := w.server.Stop(ctx); err != nil {
 		return err
 	}
 	dir := filepath.Join(w.Dir, "reference")

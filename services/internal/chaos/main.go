@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/energy-platform/energy/services/internal/rig"
 )
 
 // Main is the command: it runs the scenarios and returns the process's exit status.
@@ -74,7 +76,7 @@ func parse(args []string, errOut io.Writer) (c Config, only string, err error) {
 func runAll(ctx context.Context, c Config, only string, out io.Writer) error {
 	const part = 5 // the others are so much smaller
 	c.Binaries = filepath.Join(c.Dir, "bin")
-	if err := Build(ctx, c.Binaries); err != nil {
+	if err := rig.Build(ctx, c.Binaries); err != nil {
 		return err
 	}
 	for _, s := range []struct {

@@ -89,5 +89,5 @@ func (s *service) troubled(ctx context.Context) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the health of %s does not say that Postgres is away: %+v", s.name, is)
+	return fmt.Errorf("the health of %s does not say that Postgres is away: %+v", s.Name, is)
 }

@@ -18,7 +18,7 @@ var works = map[string]string{"ingest": "ingest.0", "silver-cleaner": "silver.0"
 func (s *set) working(ctx context.Context) error {
 	for _, one := range s.services {
 		err := until(ctx, func() error {
-			if err := one.ended(); err != nil {
+			if err := one.Ended(); err != nil {
 				return done{err}
 			}
 			status, _, err := one.health(ctx)
@@ -30,7 +30,7 @@ func (s *set) working(ctx context.Context) error {
 				return c.Name == component
 			})
 			if !at || status.State != health.OK {
-				return fmt.Errorf("%s is not at work: %+v", one.name, status)
+				return fmt.Errorf("%s is not at work: %+v", one.Name, status)
 			}
 			return nil
 		})

@@ -17,11 +17,12 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
+	"github.com/energy-platform/energy/services/internal/rig"
 )
 
 // service is one service process with its lines to the servers.
 type service struct {
-	process
+	rig.Process
 	kind  string
 	turn  sync.Mutex // one fault at a time
 	nats  *line
@@ -58,7 +59,7 @@ func (d *deployment) newSet(name string, services []string, environment ...strin
 		if err != nil {
 			return s, err
 		}
-		one.environment = append(one.environment, environment...)
+		one.Environment = append(one.Environment, environment...)
 		s.services = append(s.services, one)
 	}
 	return s, nil
@@ -77,9 +78,9 @@ func (d *deployment) service(set, kind string) (*service, error) {
 	if s.nats, err = d.network.line(name+" to nats", d.server.address); err != nil {
 		return nil, err
 	}
-	s.process = process{
-		name: name, path: filepath.Join(d.binaries, kind), log: filepath.Join(d.dir, name+".log"),
-		environment: []string{
+	s.Process = rig.Process{
+		Name: name, Path: filepath.Join(d.binaries, kind), Log: filepath.Join(d.dir, name+".log"),
+		Environment: []string{
 			"ENERGY_INSTANCE=" + name, "ENERGY_NATS_URL=nats://" + s.nats.address(),
 			"ENERGY_NATS_MONITOR=http://" + d.server.monitor,
 			"ENERGY_HTTP_LISTEN=" + s.http, "ENERGY_GRPC_LISTEN=" + s.grpc,
@@ -90,7 +91,7 @@ func (d *deployment) service(set, kind string) (*service, error) {
 		if s.store, url, err = d.postgres.line(d.network, name+" to postgres", d.database); err != nil {
 			return nil, err
 		}
-		s.environment = append(s.environment, "DATABASE_URL="+url,
+		s.Environment = append(s.Environment, "DATABASE_URL="+url,
 			"ENERGY_PARENTS_QUIET=2s", "ENERGY_STATEMENT_TIMEOUT=20s", "ENERGY_REPLAY_HORIZON=2s")
 	}
 	return s, nil
@@ -134,7 +135,7 @@ func (d *deployment) hold(ctx context.Context) error {
 
 func (s *set) start() error {
 	for _, one := range s.services {
-		if err := one.start(); err != nil {
+		if err := one.Start(); err != nil {
 			return err
 		}
 	}
@@ -147,8 +148,8 @@ func (s *set) stop(ctx context.Context) error {
 	var all sync.WaitGroup
 	for i, one := range s.services {
 		all.Go(func() {
-			_ = one.signal(syscall.SIGCONT)
-			errs[i] = one.stop(ctx)
+			_ = one.Signal(syscall.SIGCONT)
+			errs[i] = one.Stop(ctx)
 		})
 	}
 	all.Wait()
@@ -159,7 +160,7 @@ func (s *set) stop(ctx context.Context) error {
 func (s *set) close(ctx context.Context, p *postgres) error {
 	var errs []error
 	for _, one := range s.services {
-		errs = append(errs, one.end(ctx, syscall.SIGKILL))
+		errs = append(errs, one.End(ctx, syscall.SIGKILL))
 		one.nats.close()
 		if one.store != nil {
 			p.forget(one.store)

@@ -209,14 +209,14 @@ func (w *world) faults(ctx context.Context) error {
 // watch fails when a process ends by itself, and notes how much memory each takes.
 func (w *world) watch(ctx context.Context) error {
 	for pause(ctx, 10*pollPause) == nil {
-		if err := w.server.ended(); err != nil {
+		if err := w.server.Ended(); err != nil {
 			return err
 		}
 		for _, s := range w.services {
-			if err := s.ended(); err != nil {
+			if err := s.Ended(); err != nil {
 				return err
 			}
-			s.measure()
+			s.Usage() // keeps the peak
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-package chaos
+package rig
 
 import (
 	"context"
@@ -6,61 +6,40 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// module is where programs are built from.
-const module = "github.com/energy-platform/energy/services/"
+// Process is a program that is started, killed, stopped and started again. What it
+// writes is appended to a file. It dies with the process that started it.
+type Process struct {
+	Name        string // in errors and reports
+	Path        string
+	Args        []string
+	Environment []string
+	Log         string // path
 
-// Build builds the services, the tool and a nats-server into a folder.
-func Build(ctx context.Context, dir string) error {
-	for name, pkg := range map[string]string{
-		"ingest": module + "ingest", "silver-cleaner": module + "silver-cleaner",
-		"gold-aggregator": module + "gold-aggregator", "query": module + "query", "energy": module + "energy",
-		"nats-server": "github.com/nats-io/nats-server/v2",
-	} {
-		out, err := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-		}
-	}
-	return nil
+	mu    sync.Mutex
+	cmd   *exec.Cmd     // nil while it does not run
+	done  chan struct{} // closed when cmd has ended
+	err   error         // of cmd; to be read after done
+	asked bool          // its end was asked for
+	peak  int64         // bytes of memory that it ever had
 }
 
-// process is a program that is started, killed, stopped and started again. What it
-// writes is appended to a file.
-type process struct {
-	name        string // in logs and reports
-	path        string
-	args        []string
-	environment []string
-	log         string // path
-
-	mu       sync.Mutex
-	cmd      *exec.Cmd     // nil while it does not run
-	done     chan struct{} // closed when cmd has ended
-	err      error         // of cmd; to be read after done
-	asked    bool          // its end was asked for
-	greatest int64         // bytes of memory that it ever had
-}
-
-// start starts the program.
-func (p *process) start() error {
+// Start starts the program.
+func (p *Process) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	log, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()                      // the program has its own copy
-	cmd := exec.Command(p.path, p.args...) //nolint:noctx // it is ended in many ways, none of them a context
-	cmd.Env = p.environment
+	cmd := exec.Command(p.Path, p.Args...) //nolint:noctx // it is ended in many ways, none of them a context
+	cmd.Env = p.Environment
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)
@@ -78,14 +57,14 @@ func (p *process) start() error {
 		close(done)
 	}()
 	if err := <-started; err != nil {
-		return fmt.Errorf("start %s: %w", p.name, err)
+		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	p.cmd, p.done, p.asked = cmd, done, false
 	return nil
 }
 
-// signal sends a signal to the program, if it runs.
-func (p *process) signal(s syscall.Signal) error {
+// Signal sends a signal to the program, if it runs.
+func (p *Process) Signal(s syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil {
@@ -94,8 +73,8 @@ func (p *process) signal(s syscall.Signal) error {
 	return p.cmd.Process.Signal(s)
 }
 
-// end sends a signal that ends the program and waits until it has.
-func (p *process) end(ctx context.Context, s syscall.Signal) error {
+// End sends a signal that ends the program and waits until it has.
+func (p *Process) End(ctx context.Context, s syscall.Signal) error {
 	p.mu.Lock()
 	cmd, done := p.cmd, p.done
 	p.asked = true
@@ -103,14 +82,14 @@ func (p *process) end(ctx context.Context, s syscall.Signal) error {
 	if cmd == nil {
 		return nil
 	}
-	p.measure()
+	p.Usage() // the last look at its memory
 	if err := cmd.Process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("end %s: %w", p.name, err)
+		return fmt.Errorf("end %s: %w", p.Name, err)
 	}
 	select {
 	case <-done:
 	case <-ctx.Done():
-		return fmt.Errorf("%s did not end: %w", p.name, context.Cause(ctx))
+		return fmt.Errorf("%s did not end: %w", p.Name, context.Cause(ctx))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,21 +102,21 @@ func (p *process) end(ctx context.Context, s syscall.Signal) error {
 	return p.err
 }
 
-// stop asks the program to stop; one that does not do so in time is killed.
-func (p *process) stop(ctx context.Context) error {
+// Stop asks the program to stop; one that does not do so in time is killed.
+func (p *Process) Stop(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
-	err := p.end(limited, syscall.SIGTERM)
+	err := p.End(limited, syscall.SIGTERM)
 	if limited.Err() != nil {
-		err = errors.Join(err, p.end(ctx, syscall.SIGKILL))
+		err = errors.Join(err, p.End(ctx, syscall.SIGKILL))
 	}
 	return err
 }
 
 const stopTimeout = 30 * time.Second
 
-// ended says how a program ended that nobody asked to, nil when it did not.
-func (p *process) ended() error {
+// Ended says how a program ended that nobody asked to, nil when it did not.
+func (p *Process) Ended() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cmd == nil || p.asked {
@@ -145,7 +124,7 @@ func (p *process) ended() error {
 	}
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s ended by itself: %w; it wrote to %s: %s", p.name, p.err, p.log, tail(p.log))
+		return fmt.Errorf("%s ended by itself: %s; it wrote to %s: %s", p.Name, p.cmd.ProcessState, p.Log, tail(p.Log))
 	default:
 		return nil
 	}
@@ -161,23 +140,16 @@ func tail(path string) string {
 	return string(said[max(len(said)-most, 0):])
 }
 
-// measure notes the memory that the program has had at most; only Linux tells.
-func (p *process) measure() {
+// Usage returns what the program has taken since it was started last, 0 while it does not
+// run; but the peak is the greatest of all times that it was looked at, ended or not.
+func (p *Process) Usage() Usage {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.cmd == nil {
-		return
+	var u Usage
+	if p.cmd != nil {
+		u = UsageOf(p.cmd.Process.Pid)
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	if err != nil {
-		return
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			fields := strings.Fields(rest)
-			if kib, err := strconv.ParseInt(fields[0], 10, 64); err == nil {
-				p.greatest = max(p.greatest, kib<<10)
-			}
-		}
-	}
+	p.peak = max(p.peak, u.Peak)
+	u.Peak = p.peak
+	return u
 }

@@ -1,4 +1,5 @@
-// Package rig observes the processes of measurements.
+// Package rig builds the platform's programs, runs them as processes for measurements and
+// trials, and observes what they take.
 package rig
 
 import (
