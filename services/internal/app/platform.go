@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -33,8 +34,10 @@ type Platform struct {
 	leases     jetstream.KeyValue
 	positions  *broker.Positions
 	publisher  *broker.Publisher
-	store      *goldstore.Store // nil for services that do not need it
-	durability broker.Durability
+	store      *goldstore.Store   // nil for services that do not need it
+	durability broker.Durability  // at the start
+	syncs      *broker.Durability // nil: not known without asking
+	monitor    string             // address where the broker is asked
 	answers    *settings.Answers
 	readers    *goldstore.Store // for answers; nil for services that give none
 }
@@ -57,7 +60,7 @@ type Needs struct {
 func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logger) (*Platform, error) {
 	p := &Platform{
 		common: n.Common, instance: cmp.Or(n.Common.Instance, n.Name), log: log, health: monitor,
-		answers: n.Answers,
+		answers: n.Answers, syncs: n.Syncs, monitor: n.Broker.Monitor,
 	}
 	if err := p.openStores(ctx, n); err != nil {
 		p.Close()
@@ -76,27 +79,33 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		p.Close()
 		return nil, err
 	}
-	p.tellDurability(ctx, n)
+	p.durability = p.tellDurability(ctx)
 	return p, nil
 }
 
 // tellDurability says in the log and in health what the broker may lose.
-func (p *Platform) tellDurability(ctx context.Context, n Needs) {
+func (p *Platform) tellDurability(ctx context.Context) broker.Durability {
 	d := broker.Durability{Replicas: p.topology.Replicas}
 	switch {
-	case n.Syncs != nil:
-		d = *n.Syncs
+	case p.syncs != nil:
+		d = *p.syncs
 		d.Replicas = p.topology.Replicas
-	case n.Broker.Monitor != "":
+	case p.monitor != "":
 		var err error
-		if d, err = broker.AskDurability(ctx, n.Broker.Monitor, d.Replicas); err != nil {
+		if d, err = broker.AskDurability(ctx, p.monitor, d.Replicas); err != nil {
 			p.log.WarnContext(ctx, "what the broker may lose is not known", "error", err)
 		}
 	}
-	p.durability = d
 	p.log.InfoContext(ctx, "durability", "loss_bound", d.LossBound(), "replicas", d.Replicas, "known", d.Known,
 		"sync_always", d.SyncAlways, "sync_interval", d.SyncInterval)
 	p.health.Note("durability", d.LossBound())
+	return d
+}
+
+// syncedWithin tells how long the broker, as it is now, may have what it acknowledged in
+// memory only.
+func (p *Platform) syncedWithin(ctx context.Context) time.Duration {
+	return p.tellDurability(ctx).SyncedWithin()
 }
 
 // LossBound says what of the acknowledged readings may be lost, and when.

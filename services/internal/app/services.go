@@ -106,7 +106,7 @@ func (p *Platform) Janitor(h settings.History) lifecycle.Run {
 			}
 			return janitor.Run(ctx, janitor.Deps{
 				JetStream: p.js, Positions: p.positions, Epochs: epochs, Store: p.store, Topology: p.topology,
-				Horizon: h.ReplayHorizon, Synced: p.durability.SyncedWithin(), Logger: p.log,
+				Horizon: h.ReplayHorizon, Synced: p.syncedWithin, Logger: p.log,
 				Every:  min(max(h.ReplayHorizon/10, time.Second), sweepEvery),
 				Report: p.health.Report, Note: p.health.Note, Forget: p.health.Forget,
 			})

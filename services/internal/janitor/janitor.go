@@ -48,9 +48,10 @@ type Deps struct {
 	Topology  broker.Topology
 	// Horizon is how long what was read is kept.
 	Horizon time.Duration
-	// Synced is how long the broker may have what it acknowledged in memory only. What
-	// was read is kept, whatever the horizon, until that has passed since.
-	Synced time.Duration
+	// Synced tells how long the broker may have what it acknowledged in memory only. What
+	// was read is kept, whatever the horizon, until that has passed since. It is asked
+	// with each connection: the broker behind it may have been given other settings.
+	Synced func(context.Context) time.Duration
 	// Every is between two rounds.
 	Every  time.Duration
 	Logger *slog.Logger
@@ -83,7 +84,8 @@ func Run(ctx context.Context, d Deps) error {
 type janitor struct {
 	Deps
 	alarmed map[string]bool // streams that are reported
-	seen    []listing       // as far back as is needed
+	seen    []listing       // as far back as is needed, over one connection
+	synced  time.Duration   // of the broker behind that
 }
 
 // round sweeps each stream once, whatever becomes of the others.
@@ -158,7 +160,7 @@ func (j *janitor) alarm(s *broker.Swept) {
 	switch {
 	case s.Holder == "" && s.Messages > 1:
 		held = fmt.Sprintf("all is read, and what became of it may be lost until the broker has synced it, within %s",
-			j.Synced)
+			j.synced)
 	case s.Holder != "":
 		held = fmt.Sprintf("%s has not read %d messages from %d on", s.Holder, s.LastSequence-s.Unread+1, s.Unread)
 	}
@@ -193,7 +195,7 @@ func (j *janitor) marks(ctx context.Context, sweeper broker.Sweeper) (map[string
 		return nil, err
 	}
 	r := readers{
-		kept: kept, settled: j.settled(listing{time.Now(), sweeper, kept}), created: created,
+		kept: kept, settled: j.settled(ctx, listing{time.Now(), sweeper, kept}), created: created,
 		partitions: j.Topology.Partitions, known: make(map[string]bool), marks: make(map[string][]broker.ReadMark),
 	}
 	r.stages(j.Topology.IngressShards)

@@ -44,6 +44,7 @@ func atWork(t *testing.T) *janitor {
 	t.Cleanup(store.Close)
 	j := &janitor{alarmed: make(map[string]bool), Deps: Deps{
 		JetStream: js, Store: store, Topology: topology, Logger: slog.New(slog.DiscardHandler),
+		Synced: func(context.Context) time.Duration { return 0 },
 		Report: func(string, error) {}, Note: func(string, string) {}, Forget: func(string) {},
 	}}
 	if j.Positions, err = broker.OpenPositions(t.Context(), js); err != nil {
@@ -220,7 +221,7 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 	t.Run("ForTheTimeThatASyncMayTake", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		j.Synced = time.Hour
+		j.Synced = func(context.Context) time.Duration { return time.Hour }
 		read(t, j, 4, 1)
 		pass(j, time.Hour)
 		read(t, j, 6, 1) // a sync begins
@@ -237,11 +238,25 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 	t.Run("AnewWithAnotherConnection", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		j.Synced = time.Hour
+		j.Synced = func(context.Context) time.Duration { return time.Hour }
 		read(t, j, 4, 1)
 		pass(j, 2*time.Hour)
 		j.seen[0].over = broker.Sweeper{}
 		read(t, j, 4, 1)
+	})
+	t.Run("AsLongAsTheBrokerOfThatConnectionMayTake", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		synced := time.Hour
+		j.Synced = func(context.Context) time.Duration { return synced }
+		read(t, j, 4, 1)
+		synced = 4 * time.Hour
+		j.seen[0].over = broker.Sweeper{} // it was started again with other settings
+		read(t, j, 4, 1)
+		pass(j, 4*time.Hour)
+		read(t, j, 4, 1)
+		pass(j, time.Hour)
+		read(t, j, 4, 5)
 	})
 	t.Run("UntilAStageHasMadeWhatWasLostAgain", func(t *testing.T) {
 		t.Parallel()

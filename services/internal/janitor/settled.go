@@ -1,6 +1,7 @@
 package janitor
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -20,11 +21,16 @@ type listing struct {
 // machine. What was listed over another connection may be of a broker that has lost it.
 //
 // A sync is due after that time, and then takes some more.
-func (j *janitor) settled(now listing) map[string]broker.Position {
-	j.seen = slices.DeleteFunc(j.seen, func(l listing) bool { return l.over != now.over })
+func (j *janitor) settled(ctx context.Context, now listing) map[string]broker.Position {
+	if len(j.seen) > 0 && j.seen[0].over != now.over {
+		j.seen = nil
+	}
+	if len(j.seen) == 0 {
+		j.synced = j.Synced(ctx)
+	}
 	j.seen = append(j.seen, now)
 	for i, l := range slices.Backward(j.seen) {
-		if now.at.Sub(l.at) >= j.Synced+j.Synced/4 {
+		if now.at.Sub(l.at) >= j.synced+j.synced/4 {
 			j.seen = j.seen[i:]
 			return l.kept
 		}
