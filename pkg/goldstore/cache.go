@@ -22,9 +22,9 @@ type row struct {
 	// nobody has encoded them.
 	samples, stamps []byte
 	stats           gold.Partial
-	standing gold.Standing
-	epoch    uint64
-	revision int64
+	standing        gold.Standing
+	epoch           uint64
+	revision        int64
 }
 
 // remembered is a row in memory: its versions as they are stored take a twentieth of
