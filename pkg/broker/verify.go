@@ -16,8 +16,9 @@ import (
 //
 // The answer is where to go on. A reason that is not empty says, in a sentence
 // for the log, why the position could not be kept: it is then at the input's
-// first sequence with counters zero. That is always safe, since a replay changes
-// nothing, while going on would lose:
+// first sequence, with counters zero unless messages before that were removed: what is
+// read again then counts twice, as deliveries do that come again. That is always safe,
+// since a replay changes nothing, while going on would lose:
 //
 //   - the input was recreated, ends before the position, or has another message
 //     at its sequence: what came in again under the old sequences would be skipped;
@@ -68,9 +69,13 @@ func rewound(pos Position, in *jetstream.StreamInfo, ends []*jetstream.StreamInf
 	for i := range ends {
 		outputs[i] = Output{Stream: pos.Outputs[i].Stream, Created: ends[i].Created}
 	}
-	return Position{
+	begun := Position{
 		Stream: pos.Stream, Created: in.Created, Sequence: max(in.State.FirstSeq, 1) - 1, Outputs: outputs,
 	}
+	if begun.Sequence > 0 && in.Created.Equal(pos.Created) {
+		begun.Counts = pos.Counts // what was removed is not counted again
+	}
+	return begun
 }
 
 func checkEnd(role, name string, info *jetstream.StreamInfo, created time.Time, sequence uint64) string {

@@ -75,7 +75,10 @@ const (
 	resetPosition  = `
 UPDATE gold.positions SET stream = $6, stream_created = $7, sequence = $8, received_ns = 0,
 	refused_created_ns = 0, refused_sequence = 0, refused_sum = 0,
-	readings_in = 0, readings_out = 0, quarantined = 0, updated_at = now()
+	readings_in = CASE WHEN stream = $6 AND stream_created = $7 AND $8::bigint > 0 THEN readings_in ELSE 0 END,
+	readings_out = CASE WHEN stream = $6 AND stream_created = $7 AND $8::bigint > 0 THEN readings_out ELSE 0 END,
+	quarantined = CASE WHEN stream = $6 AND stream_created = $7 AND $8::bigint > 0 THEN quarantined ELSE 0 END,
+	updated_at = now()
 WHERE stage = $1 AND partition = $2 AND stream = $3 AND stream_created = $4 AND sequence = $5
 RETURNING ` + positionColumns
 	// The compare-and-set under the law "a position moves once": a second owner
@@ -130,7 +133,9 @@ func (s *Store) LoadPosition(ctx context.Context, stage string, partition uint32
 
 // ResetPosition puts a position onto another stream or sequence: for the first
 // time, or when the input stream was made anew or lost its tail. It returns
-// ErrPositionMoved when the stored position is not old. Counts begin anew.
+// ErrPositionMoved when the stored position is not old. Counts begin anew, but not where
+// the stream is the same and does not hold its beginning any more: what was removed is
+// not counted again.
 func (s *Store) ResetPosition(ctx context.Context, old Position, stream string, created time.Time, sequence uint64,
 ) (Position, error) {
 	rows, err := s.pool.Query(ctx, resetPosition,

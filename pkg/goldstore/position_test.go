@@ -69,6 +69,32 @@ func TestPosition(t *testing.T) {
 			t.Error(diff)
 		}
 	})
+	t.Run("KeepsItsCountsWhereTheBeginningWasRemoved", func(t *testing.T) {
+		t.Parallel()
+		s := open(t)
+		bound(t, s)
+		move := move(0, 9)
+		move.Counts = Counts{In: 5, Out: 4, Quarantined: 1}
+		if _, err := s.NewWriter(0, c, WriterConfig{}).Flush(t.Context(), Flush{Move: move}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := s.LoadPosition(t.Context(), "gold", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, to := range []struct {
+			sequence uint64
+			created  time.Time
+			want     Counts
+		}{{6, created, move.Counts}, {0, created, Counts{}}, {6, created.Add(time.Second), Counts{}}} {
+			if p, err = s.ResetPosition(t.Context(), p, "SILVER", to.created, to.sequence); err != nil {
+				t.Fatal(err)
+			}
+			if p.Counts != to.want {
+				t.Errorf("at %d of the stream made %s: %+v", to.sequence, to.created, p.Counts)
+			}
+		}
+	})
 	t.Run("IsMovedByOneOfManyOwnersAlone", func(t *testing.T) {
 		t.Parallel()
 		s := open(t)
