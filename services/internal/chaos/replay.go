@@ -41,7 +41,7 @@ func Replay(ctx context.Context, s Stored) (err error) {
 	if err := alone.start(); err != nil {
 		return err
 	}
-	if err := caughtUp(ctx, alone); err != nil {
+	if err := caughtUp(ctx, alone, true); err != nil {
 		return err
 	}
 	return alone.stop(ctx)
