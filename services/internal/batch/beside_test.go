@@ -1,6 +1,7 @@
 package batch_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -96,7 +97,8 @@ func TestBesideTheJanitor(t *testing.T) {
 		JetStream: p.js, Store: p.store, Topology: broker.Topology{Partitions: partitions, IngressShards: 1},
 		Horizon: time.Nanosecond, Every: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 		Report: func(string, error) {}, Forget: func(string) {},
-		Note: func(string, string) { // once a round
+		Synced: func(context.Context) time.Duration { return 0 },
+		Note:   func(string, string) { // once a round
 			select {
 			case rounds <- struct{}{}:
 			case <-stop:

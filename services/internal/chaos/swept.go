@@ -9,7 +9,9 @@ import (
 )
 
 // swept waits until the janitor has removed something from each stream whose history
-// nobody holds, and notes how much. READINGS is held: it is asked in the end.
+// nobody holds, and notes how much. READINGS is held: it is asked in the end. Nor is it
+// waited for where the broker is restored to an older state, which brings back what was
+// removed and may leave nothing to remove.
 func (w *world) swept(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.Patience)
 	defer cancel()
@@ -28,7 +30,7 @@ func (w *world) swept(ctx context.Context) error {
 				return err
 			}
 			w.report.Swept[name] = s.LastSequence - s.Messages // nobody else removes any
-			if w.report.Swept[name] == 0 && name != broker.StreamReadings {
+			if w.report.Swept[name] == 0 && name != broker.StreamReadings && w.OlderTails == 0 {
 				return fmt.Errorf("the janitor has removed nothing from %s, of %d messages", name, s.Messages)
 			}
 		}
