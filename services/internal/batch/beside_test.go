@@ -98,7 +98,7 @@ func TestBesideTheJanitor(t *testing.T) {
 		Horizon: time.Nanosecond, Every: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 		Report: func(string, error) {}, Forget: func(string) {},
 		Synced: func(context.Context) time.Duration { return 0 },
-		Note:   func(string, string) { // once a round
+		Note: func(string, string) { // once a round
 			select {
 			case rounds <- struct{}{}:
 			case <-stop:

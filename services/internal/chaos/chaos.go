@@ -11,7 +11,8 @@
 //     that is left alone, see [Reference] (invariant 3);
 //   - energy verify finds no difference either;
 //   - gold's statistics per window are those that the fleet knows to be true;
-//   - the janitor removed what all had read from BRONZE and SILVER, halfway and in the end;
+//   - the janitor removed what all had read from BRONZE and SILVER, halfway and in the end,
+//     unless an older tail brings it back;
 //   - no service ended by itself, and none took more memory than [Config.MemoryLimit].
 //
 // Where the broker was restored to an older state, what was acknowledged since is gone:
