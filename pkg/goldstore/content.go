@@ -3,7 +3,6 @@ package goldstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -120,72 +119,43 @@ LEFT JOIN LATERAL (SELECT part_start, part_width, samples, stamps FROM gold.part
 WHERE (b.series_id, b.start) >= ($1, $2) AND (b.series_id, b.start) < ($3, $4)
 ORDER BY b.series_id, b.start, b.width, p.part_start`
 
-// The answer is fetched in pieces of some MiB at most.
-const (
-	declareContent = `DECLARE content NO SCROLL CURSOR FOR ` + selectContent
-	fetchContent   = `FETCH 512 FROM content`
-	closeContent   = `CLOSE content`
-)
-
 // Content calls fn for each row of gold from one series and start (Unix ns) on to
 // before another, in the order of both. The row is fn's only during the call.
 //
 // No statement is under way while fn is at work: it may take as long as it likes,
 // whatever the timeout of statements, and may ask other things of the snapshot, but for
-// its content.
+// what is read so too.
 func (tx *ReadTx) Content(ctx context.Context, from, to RowKey, fn func(*ContentRow) error) error {
-	if err := tx.content(ctx, from, to, fn); err != nil {
+	type fetched struct {
+		row  ContentRow
+		part EncodedPart
+	}
+	decode := func(f *fields) (p fetched, err error) {
+		p.row, p.part, err = f.contentRow()
+		return p, err
+	}
+	var r ContentRow
+	began := false
+	arguments := []any{from.SeriesID, timestamp(from.Start), to.SeriesID, timestamp(to.Start)}
+	err := fetchEach(ctx, tx, cursor{"content", selectContent, arguments}, decode, func(p *fetched) error {
+		if began && p.row.RowKey != r.RowKey {
+			if err := fn(&r); err != nil {
+				return err
+			}
+		}
+		if !began || p.row.RowKey != r.RowKey {
+			r, began = p.row, true
+		}
+		r.Parts = append(r.Parts, p.part)
+		return nil
+	})
+	if err == nil && began {
+		err = fn(&r)
+	}
+	if err != nil {
 		return fmt.Errorf("read the content of gold: %w", err)
 	}
 	return nil
-}
-
-func (tx *ReadTx) content(ctx context.Context, from, to RowKey, fn func(*ContentRow) error) error {
-	arguments := []any{from.SeriesID, timestamp(from.Start), to.SeriesID, timestamp(to.Start)}
-	if _, err := tx.tx.Exec(ctx, declareContent, arguments...); err != nil {
-		return err
-	}
-	var fetched []ContentRow // the last may have further parts in the next piece
-	for {
-		parts, err := tx.fetchContent(ctx, &fetched)
-		if err != nil {
-			return err // the cursor ends with the transaction, which has failed
-		}
-		ready := len(fetched)
-		if parts > 0 {
-			ready--
-		}
-		for i := range fetched[:ready] {
-			if err := fn(&fetched[i]); err != nil {
-				_, closing := tx.tx.Exec(ctx, closeContent)
-				return errors.Join(err, closing)
-			}
-		}
-		if parts == 0 {
-			_, err = tx.tx.Exec(ctx, closeContent)
-			return err
-		}
-		fetched = append(fetched[:0], fetched[ready])
-	}
-}
-
-// fetchContent adds the next piece of the answer to rows and returns how many parts of
-// rows that were.
-func (tx *ReadTx) fetchContent(ctx context.Context, rows *[]ContentRow) (parts int, err error) {
-	err = tx.each(ctx, fetchContent, nil, func(f *fields) error {
-		next, part, err := f.contentRow()
-		if err != nil {
-			return err
-		}
-		parts++
-		if n := len(*rows); n == 0 || (*rows)[n-1].RowKey != next.RowKey {
-			*rows = append(*rows, next)
-		}
-		last := &(*rows)[len(*rows)-1]
-		last.Parts = append(last.Parts, part)
-		return nil
-	})
-	return parts, err
 }
 
 // contentRow reads a row of selectContent.
@@ -206,18 +176,26 @@ FROM unnest($1::bigint[]) AS s(id)
 JOIN gold.base b ON b.series_id = s.id AND b.start > $2 AND b.start < $3`
 
 // RowKeys calls fn for each row of the series that overlaps [from, to), in Unix ns, in
-// no order, with the least receive time of its versions, 0 when that is not known.
+// no order, with the least receive time of its versions, 0 when that is not known. No
+// statement is under way while fn is at work, as of Content.
 func (tx *ReadTx) RowKeys(
 	ctx context.Context, ids []int64, from, to int64, fn func(k RowKey, received int64) error,
 ) error {
 	// A row is an hour wide at most.
 	arguments := []any{ids, timestamp(max(from, math.MinInt64+int64(maxWidth)) - int64(maxWidth)), timestamp(to)}
-	err := tx.each(ctx, selectRowKeys, arguments, func(f *fields) error {
-		k, received := f.key(), f.int8()
-		if err := f.err(); err != nil || k.Start+int64(k.Width) <= from {
-			return err
+	type found struct {
+		key      RowKey
+		received int64
+	}
+	decode := func(f *fields) (found, error) {
+		r := found{f.key(), f.int8()}
+		return r, f.err()
+	}
+	err := fetchEach(ctx, tx, cursor{"row_keys", selectRowKeys, arguments}, decode, func(r *found) error {
+		if r.key.Start+int64(r.key.Width) <= from {
+			return nil
 		}
-		return fn(k, received)
+		return fn(r.key, r.received)
 	})
 	if err != nil {
 		return fmt.Errorf("read the rows of %d series: %w", len(ids), err)

@@ -7,8 +7,8 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 )
 
-// TestContentWaitsForWhoReadsIt: no statement is under way while a row of gold's content
-// is looked at, so that none is ended for what is done with the rows, and each row comes
+// TestContentWaitsForWhoReadsIt: no statement is under way while a row of gold's content,
+// or its key, is looked at, so that none is ended for what is done with the rows, and each row comes
 // whole, once and in order.
 func TestContentWaitsForWhoReadsIt(t *testing.T) {
 	t.Parallel()
@@ -35,6 +35,17 @@ func TestContentWaitsForWhoReadsIt(t *testing.T) {
 	for range 2 { // the snapshot can be read again
 		rows, found := 0, 0
 		err := s.Read(t.Context(), func(tx *ReadTx) error {
+			keys := 0
+			err := tx.RowKeys(t.Context(), []int64{seriesID}, -1<<62, 1<<62, func(RowKey, int64) error {
+				if tx.tx.Conn().PgConn().IsBusy() {
+					t.Fatal("a statement is under way")
+				}
+				keys++
+				return nil
+			})
+			if err != nil || keys != windows {
+				t.Errorf("%d keys, %v", keys, err)
+			}
 			last := RowKey{}
 			return tx.Content(t.Context(), RowKey{}, RowKey{SeriesID: 1<<63 - 1}, func(r *ContentRow) error {
 				if tx.tx.Conn().PgConn().IsBusy() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,31 @@ func (p *platform) aggregated(t *testing.T, sequence uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestARunWaitsForLiveReadings: while a stage is behind, a run does not read on; it does
+// once the stage has caught up.
+func TestARunWaitsForLiveReadings(t *testing.T) {
+	t.Parallel()
+	p := provisioned(t)
+	p.publish(t, 1, 2, 3)
+	c := p.config(t, replay.Readings, job.Selection{})
+	c.MaxLag = time.Nanosecond
+	var told []bool
+	c.Progress = func(at batch.Progress) {
+		if len(told) == 0 && at.Waiting || len(told) > 0 && told[len(told)-1] != at.Waiting {
+			told = append(told, at.Waiting)
+			if at.Waiting {
+				p.read(t, stage.PositionKey(ingest.Stage, 0), broker.StreamReadings, 3)
+			}
+		}
+	}
+	if b, err := batch.Run(t.Context(), c); err != nil || b.Changes.Inserted != 1 {
+		t.Errorf("%+v, %v", b, err)
+	}
+	if !slices.Equal(told, []bool{true, false}) {
+		t.Errorf("told of waiting: %v", told)
 	}
 }
 

@@ -26,22 +26,22 @@ const (
 // of them that a stage has not taken in is older than a bound. It is safe for
 // concurrent use.
 type pacer struct {
-	js        jetstream.JetStream
-	store     *goldstore.Store
-	positions *broker.Positions
-	topology  broker.Topology
-	maxLag    time.Duration // 0: waits for nobody
+	stages
+	maxLag  time.Duration                                // 0: waits for nobody
+	measure func(context.Context) (time.Duration, error) // lag of the stages but in tests
 
 	mu     sync.Mutex
 	looked time.Time
-	lag    time.Duration
+	last   time.Duration // lag that was seen
 }
 
 func newPacer(
 	ctx context.Context, js jetstream.JetStream, store *goldstore.Store, t broker.Topology, maxLag time.Duration,
 ) (*pacer, error) {
 	positions, err := broker.OpenPositions(ctx, js)
-	return &pacer{js: js, store: store, positions: positions, topology: t, maxLag: maxLag}, err
+	p := &pacer{stages: stages{js, store, positions, t}, maxLag: maxLag}
+	p.measure = p.stages.lag
+	return p, err
 }
 
 // wait returns once live readings are not too far behind.
@@ -71,7 +71,7 @@ func (p *pacer) look(ctx context.Context) (time.Duration, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if time.Since(p.looked) < lookEvery {
-		return p.lag, ctx.Err()
+		return p.last, ctx.Err()
 	}
 	lag, err := p.measure(ctx)
 	switch {
@@ -80,22 +80,30 @@ func (p *pacer) look(ctx context.Context) (time.Duration, error) {
 	case err != nil && (broker.IsRetryable(err) || goldstore.IsRetryable(err)):
 		err = nil // whoever is away is met by the run itself
 	case err == nil:
-		p.lag = lag
+		p.last = lag
 	}
 	p.looked = time.Now()
-	return p.lag, err
+	return p.last, err
 }
 
-// measure returns how old the oldest reading is that a stage has not taken in.
-func (p *pacer) measure(ctx context.Context) (lag time.Duration, err error) {
+// stages is where those that take in live readings are found.
+type stages struct {
+	js        jetstream.JetStream
+	store     *goldstore.Store
+	positions *broker.Positions
+	topology  broker.Topology
+}
+
+// lag returns how old the oldest reading is that a stage has not taken in.
+func (s *stages) lag(ctx context.Context) (lag time.Duration, err error) {
 	now := time.Now()
 	behind := func(stream, subject string, sequence uint64) error {
-		rest, err := broker.Pending(ctx, p.js, stream, subject, sequence)
+		rest, err := broker.Pending(ctx, s.js, stream, subject, sequence)
 		lag = max(lag, rest.Age(now))
 		return err
 	}
-	for n := range p.topology.IngressShards {
-		at, _, err := p.positions.Load(ctx, stage.PositionKey(ingest.Stage, n))
+	for n := range s.topology.IngressShards {
+		at, _, err := s.positions.Load(ctx, stage.PositionKey(ingest.Stage, n))
 		if err == nil {
 			err = behind(broker.IngressStream(n), broker.IngressSubject(n), at.Sequence)
 		}
@@ -103,8 +111,8 @@ func (p *pacer) measure(ctx context.Context) (lag time.Duration, err error) {
 			return 0, err
 		}
 	}
-	for n := range p.topology.Partitions {
-		at, _, err := p.positions.Load(ctx, stage.PositionKey(cleaner.Stage, n))
+	for n := range s.topology.Partitions {
+		at, _, err := s.positions.Load(ctx, stage.PositionKey(cleaner.Stage, n))
 		if err == nil {
 			err = behind(broker.StreamBronze, broker.BronzeSubject(n), at.Sequence)
 		}
@@ -113,7 +121,7 @@ func (p *pacer) measure(ctx context.Context) (lag time.Duration, err error) {
 		}
 	}
 	var stored []goldstore.Position
-	err = p.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
+	err = s.store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
 		stored, err = tx.Positions(ctx)
 		return err
 	})

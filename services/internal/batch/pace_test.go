@@ -1,0 +1,120 @@
+package batch
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/energy-platform/energy/pkg/broker"
+)
+
+// metered returns a meter and what it was told of waiting.
+func metered() (*meter, *[]bool) {
+	var told []bool
+	r := &run{Config: Config{Progress: func(p Progress) { told = append(told, p.Waiting) }}}
+	m := new(meter)
+	m.begin(r, "read", 1)
+	told = nil
+	return m, &told
+}
+
+// TestLiveReadingsStayInReach runs a batch beside stages that fall behind while it is at
+// work, two seconds in three, and catch up while it waits: they are never further behind
+// than --max-lag and what a step and a look between them add.
+func TestLiveReadingsStayInReach(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const (
+			maxLag = 2 * time.Second
+			step   = 300 * time.Millisecond
+			most   = maxLag + 2*(step+lookEvery)
+		)
+		began := time.Now()
+		var worked, lag, highest time.Duration
+		p := &pacer{maxLag: maxLag, measure: func(context.Context) (time.Duration, error) {
+			waited := time.Since(began) - worked
+			lag = max(2*worked/3-waited, 0)
+			highest = max(highest, lag)
+			return lag, nil
+		}}
+		m, told := metered()
+		for range 200 {
+			<-time.After(step) // by the bubble's clock: the batch is at work
+			worked += step
+			if err := p.wait(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if lag > maxLag {
+				t.Fatalf("the batch goes on while live readings are %s behind", lag)
+			}
+		}
+		if highest > most || highest <= maxLag || len(*told) < 2 {
+			t.Errorf("live readings were %s behind at most; told of waiting: %v", highest, *told)
+		}
+	})
+}
+
+// TestARunIsNotHeldForEver: live readings may be behind for another reason than the run.
+func TestARunIsNotHeldForEver(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		maxLag  time.Duration
+		lags    []time.Duration // as seen one after the other; the last stays
+		trouble error
+		waits   bool
+		longest time.Duration
+		fails   bool
+	}{
+		"nothing is behind":   {time.Second, []time.Duration{0}, nil, false, 0, false},
+		"as far as is let be": {time.Second, []time.Duration{time.Second}, nil, false, 0, false},
+		"they catch up": {
+			time.Second, []time.Duration{time.Minute, 3 * time.Second, 0}, nil, true, 4 * lookEvery, false,
+		},
+		"they never do":           {time.Second, []time.Duration{time.Hour}, nil, true, longestWait + 2*lookEvery, false},
+		"it waits for nobody":     {0, []time.Duration{time.Hour}, nil, false, 0, false},
+		"the broker is away":      {time.Second, []time.Duration{0}, broker.ErrStreamFull, false, 0, false},
+		"it cannot be found out":  {time.Second, []time.Duration{0}, broker.ErrNotProvisioned, false, 0, true},
+		"what was seen is old":    {time.Second, []time.Duration{time.Hour, 0}, nil, true, 2 * lookEvery, false},
+		"only a little behind it": {time.Second, []time.Duration{time.Second + 1, 0}, nil, true, 2 * lookEvery, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				looks := 0
+				p := &pacer{maxLag: tt.maxLag, measure: func(context.Context) (time.Duration, error) {
+					looks++
+					return tt.lags[min(looks, len(tt.lags))-1], tt.trouble
+				}}
+				m, told := metered()
+				began := time.Now()
+				err := p.wait(t.Context(), m)
+				waited := time.Since(began)
+				if (err != nil) != tt.fails || (waited > 0) != tt.waits || waited > tt.longest {
+					t.Errorf("it waits %s and ends with %v", waited, err)
+				}
+				if said := len(*told) == 2 && (*told)[0] && !(*told)[1]; said != tt.waits {
+					t.Errorf("told of waiting: %v", *told)
+				}
+			})
+		})
+	}
+}
+
+// TestWaitingEndsWithTheRun: who stops a run is not made to wait for live readings.
+func TestWaitingEndsWithTheRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		p := &pacer{maxLag: time.Second, measure: func(context.Context) (time.Duration, error) {
+			stop()
+			return time.Hour, nil
+		}}
+		m, _ := metered()
+		began := time.Now()
+		if err := p.wait(ctx, m); !errors.Is(err, context.Canceled) || time.Since(began) > 0 {
+			t.Errorf("it ends after %s with %v", time.Since(began), err)
+		}
+	})
+}
