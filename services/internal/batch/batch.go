@@ -278,8 +278,10 @@ func (r *run) resume(ctx context.Context) error {
 		return err
 	}
 	if began, now := r.record.Epoch, r.history.Catalog().Epoch(); began != now {
+		err := r.pace.positions.LetGo(ctx, r.held())
 		r.record = goldstore.BatchRecord{} // it stays as it is
-		return fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch)
+		return errors.Join(err,
+			fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch))
 	}
 	return nil
 }
@@ -297,7 +299,7 @@ func (r *run) hold(ctx context.Context, what func(context.Context) error) error 
 
 // held is what the run has to read.
 func (r *run) held() broker.Hold {
-	h := broker.Hold{Reader: "batch." + r.record.ID}
+	h := broker.Hold{Reader: "batch." + r.record.ID, Again: CanResume}
 	for i := range r.job.Units {
 		if u := &r.job.Units[i]; u.After < u.Until {
 			h.Behind = append(h.Behind, broker.Position{Stream: u.Stream, Created: u.Created, Sequence: u.After})

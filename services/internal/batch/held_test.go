@@ -1,6 +1,8 @@
 package batch_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -38,5 +40,36 @@ func TestNothingIsHeldWhileWriting(t *testing.T) {
 				p.has(t, 1, 2, 3, 11)
 			}
 		})
+	}
+}
+
+// TestARunOfAnotherEpochHoldsNothing: a run that was stopped while it read is waited for,
+// until it is known that it cannot be gone on with.
+func TestARunOfAnotherEpochHoldsNothing(t *testing.T) {
+	t.Parallel()
+	p := provisioned(t)
+	p.publish(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c := p.config(t, replay.Readings, job.Selection{})
+	c.Progress = func(batch.Progress) { cancel() }
+	b, err := batch.Run(ctx, c)
+	if keys := p.keys(t); !errors.Is(err, context.Canceled) || keys != "hold-batch."+b.ID+".READINGS" {
+		t.Errorf("it ends with %v, positions are kept of %q", err, keys)
+	}
+	kept, err := broker.OpenEpochs(t.Context(), p.js)
+	if err == nil {
+		err = kept.Add(t.Context(), 2, []byte(builtIn(t).Document()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = p.config(t, replay.Readings, job.Selection{})
+	c.Job, c.Resume = job.Job{}, b.ID
+	if _, err := batch.Run(t.Context(), c); !errors.Is(err, batch.ErrOtherEpoch) {
+		t.Errorf("resumed: %v", err)
+	}
+	if keys := p.keys(t); keys != "" {
+		t.Errorf("positions are kept of %s", keys)
 	}
 }
