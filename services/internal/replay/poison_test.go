@@ -70,7 +70,9 @@ func TestARefinerThatPanicsEverywhereRefuses(t *testing.T) {
 	defer s.Trail.Close()
 	received := time.Unix(1, 0)
 	messages := []broker.Message{
-		{Sequence: 1, Received: received, Data: []byte(`{"entity_id":"a","metric":"voltage","unit":"V","value":1,"time":"2026-06-01T00:00:00Z"}`)},
+		{Sequence: 1, Received: received, Data: []byte(
+			`{"entity_id":"a","metric":"voltage","unit":"V","value":1,"time":"2026-06-01T00:00:00Z"}`,
+		)},
 		{Sequence: 2, Received: received, Data: []byte(`not a reading`)},
 	}
 	parts, err := s.refine(t.Context(), NewRefiner(s.Topology, s.History, s.Reading.Logger), &u, messages)
