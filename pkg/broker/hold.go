@@ -34,6 +34,9 @@ type Hold struct {
 	Behind []Position
 	// TTL is how long a reader that has died is still waited for; 0 is ten minutes.
 	TTL time.Duration
+	// Again reports whether a reader that failed with an error may be taken up again;
+	// nil: after every error.
+	Again func(error) bool
 }
 
 // Holding runs what, and keeps the janitor meanwhile from removing anything behind
@@ -43,31 +46,43 @@ type Hold struct {
 // long, by a process that stood still, that its reader was taken for dead.
 //
 // What is kept takes room: streams that become full refuse. So a hold ends when what
-// succeeds, and else, for a reader that is to be taken up again, a TTL after it was
-// last renewed.
+// succeeds, or its reader cannot be taken up again; else a TTL after it was last renewed.
 func (p *Positions) Holding(ctx context.Context, h Hold, what func(context.Context) error) error {
 	h.TTL = cmp.Or(h.TTL, holdTTL)
 	held := h.keys()
 	if err := p.dropExpired(ctx); err != nil {
 		return fmt.Errorf("hold for %s: %w", h.Reader, err)
 	}
-	err := p.renew(ctx, held, h.TTL)
-	if err == nil {
-		err = p.stillHeld(ctx, held)
-	}
-	if err != nil {
+	if err := p.renew(ctx, held, h.TTL); err != nil {
 		return fmt.Errorf("hold for %s: %w", h.Reader, err)
 	}
-	if err := p.renewing(ctx, held, h.TTL, what); err != nil {
+	err := p.stillHeld(ctx, &h)
+	if err == nil {
+		err = p.renewing(ctx, held, h.TTL, what)
+	}
+	if err == nil {
+		err = p.stillHeld(ctx, &h)
+	}
+	if err != nil && h.again(err) {
 		return err
 	}
-	if err = p.stillHeld(ctx, held); err == nil {
-		err = p.drop(ctx, held)
-	}
-	if err != nil {
-		return fmt.Errorf("hold for %s: %w", h.Reader, err)
+	return errors.Join(err, p.LetGo(ctx, h))
+}
+
+// LetGo ends a hold of a reader that is not to be taken up again.
+func (p *Positions) LetGo(ctx context.Context, h Hold) error {
+	for key := range h.keys() {
+		if err := p.retry(ctx, func() error { return p.kv.Delete(ctx, key) }); err != nil {
+			return fmt.Errorf("hold for %s: drop %s: %w", h.Reader, key, err)
+		}
 	}
 	return nil
+}
+
+// again reports whether the reader may be taken up again: not when what it was to read
+// is gone.
+func (h *Hold) again(err error) bool {
+	return !errors.Is(err, ErrRemoved) && !errors.Is(err, ErrStreamRecreated) && (h.Again == nil || h.Again(err))
 }
 
 // keys returns the positions of a hold by key, one a stream.
@@ -131,8 +146,8 @@ func (p *Positions) renew(ctx context.Context, held map[string]Position, ttl tim
 }
 
 // stillHeld returns an error if a stream is another or begins too late.
-func (p *Positions) stillHeld(ctx context.Context, held map[string]Position) error {
-	for _, at := range held {
+func (p *Positions) stillHeld(ctx context.Context, h *Hold) error {
+	for _, at := range h.keys() {
 		var s StreamStatus
 		err := p.retry(ctx, func() (err error) {
 			s, err = Stream(ctx, p.js, at.Stream)
@@ -140,22 +155,12 @@ func (p *Positions) stillHeld(ctx context.Context, held map[string]Position) err
 		})
 		switch {
 		case err != nil:
-			return err
+			return fmt.Errorf("hold for %s: %w", h.Reader, err)
 		case !s.Created.Equal(at.Created):
-			return fmt.Errorf("%w: %s", ErrStreamRecreated, at.Stream)
+			return fmt.Errorf("hold for %s: %w: %s", h.Reader, ErrStreamRecreated, at.Stream)
 		case s.FirstSequence > at.Sequence+1:
-			return fmt.Errorf("%w: %s begins at %d, what is behind %d was to be kept",
-				ErrRemoved, at.Stream, s.FirstSequence, at.Sequence)
-		}
-	}
-	return nil
-}
-
-// drop ends a hold.
-func (p *Positions) drop(ctx context.Context, held map[string]Position) error {
-	for key := range held {
-		if err := p.retry(ctx, func() error { return p.kv.Delete(ctx, key) }); err != nil {
-			return fmt.Errorf("drop %s: %w", key, err)
+			return fmt.Errorf("hold for %s: %w: %s begins at %d, what is behind %d was to be kept",
+				h.Reader, ErrRemoved, at.Stream, s.FirstSequence, at.Sequence)
 		}
 	}
 	return nil

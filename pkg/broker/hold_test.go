@@ -117,6 +117,29 @@ func TestHolding(t *testing.T) {
 		}
 	})
 
+	// A reader that cannot be taken up again needs nothing.
+	t.Run("EndsWhenItIsOfNoUse", func(t *testing.T) {
+		t.Parallel()
+		js, _ := provisioned(t)
+		p, hopeless := positions(t, js), errors.New("another epoch")
+		h := broker.Hold{
+			Reader: "batch", Behind: behind(t, js, broker.StreamBronze, 0),
+			Again: func(err error) bool { return !errors.Is(err, hopeless) },
+		}
+		fail := func(err error) error {
+			return p.Holding(testContext(t), h, func(context.Context) error { return err })
+		}
+		if err := fail(hopeless); !errors.Is(err, hopeless) || len(held(t, p)) != 0 {
+			t.Errorf("%v, held are %v", err, held(t, p))
+		}
+		if err := fail(context.Canceled); !errors.Is(err, context.Canceled) || len(held(t, p)) != 1 {
+			t.Errorf("%v, held are %v", err, held(t, p))
+		}
+		if err := p.LetGo(testContext(t), h); err != nil || len(held(t, p)) != 0 {
+			t.Errorf("let go: %v, held are %v", err, held(t, p))
+		}
+	})
+
 	t.Run("SaysWhatIsGone", func(t *testing.T) {
 		t.Parallel()
 		js, _ := provisioned(t)
@@ -144,6 +167,9 @@ func TestHolding(t *testing.T) {
 		h.Behind[0].Created = h.Behind[0].Created.Add(-time.Hour)
 		if err := p.Holding(ctx, h, never); !errors.Is(err, broker.ErrStreamRecreated) {
 			t.Errorf("another stream: %v", err)
+		}
+		if left := held(t, p); len(left) != 0 { // whatever was begun cannot be gone on with
+			t.Errorf("held are %v", left)
 		}
 		h.Reader = "not a key"
 		if err := p.Holding(ctx, h, never); !errors.Is(err, jetstream.ErrInvalidKey) {

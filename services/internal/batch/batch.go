@@ -132,7 +132,7 @@ func Run(ctx context.Context, c Config) (goldstore.BatchRecord, error) {
 	}
 	err := r.begin(ctx)
 	if err == nil {
-		err = r.hold(ctx, r.work)
+		err = r.work(ctx)
 	}
 	if r.record.ID == "" {
 		return r.record, err
@@ -278,26 +278,34 @@ func (r *run) resume(ctx context.Context) error {
 		return err
 	}
 	if began, now := r.record.Epoch, r.history.Catalog().Epoch(); began != now {
+		err := r.pace.positions.LetGo(ctx, r.held())
 		r.record = goldstore.BatchRecord{} // it stays as it is
-		return fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch)
+		return errors.Join(err,
+			fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch))
 	}
 	return nil
 }
 
 // hold calls what while the janitor keeps what the run has to read, or would read
-// again when it is resumed.
+// again when it is resumed. What is kept takes room that live readings may need: nothing
+// is once it has been read.
 func (r *run) hold(ctx context.Context, what func(context.Context) error) error {
-	h := broker.Hold{Reader: "batch." + r.record.ID}
+	err := r.pace.positions.Holding(ctx, r.held(), what)
+	if errors.Is(err, broker.ErrRemoved) {
+		err = fmt.Errorf("%w: %w", replay.ErrNotHeld, err)
+	}
+	return err
+}
+
+// held is what the run has to read.
+func (r *run) held() broker.Hold {
+	h := broker.Hold{Reader: "batch." + r.record.ID, Again: CanResume}
 	for i := range r.job.Units {
 		if u := &r.job.Units[i]; u.After < u.Until {
 			h.Behind = append(h.Behind, broker.Position{Stream: u.Stream, Created: u.Created, Sequence: u.After})
 		}
 	}
-	err := r.pace.positions.Holding(ctx, h, what)
-	if errors.Is(err, broker.ErrRemoved) {
-		err = fmt.Errorf("%w: %w", replay.ErrNotHeld, err)
-	}
-	return err
+	return h
 }
 
 // work takes the run through its steps.
@@ -316,8 +324,13 @@ func (r *run) work(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, r.source.Trail.Close()) }()
 	}
 	began := time.Now()
-	if err := r.read(ctx); err != nil {
+	if err := r.hold(ctx, r.read); err != nil {
 		return err
+	}
+	if r.job.Rebuild {
+		if err := r.rebuilds(ctx); err != nil {
+			return err
+		}
 	}
 	if err := r.Store.UpdateBatch(ctx, &r.record); err != nil {
 		return err

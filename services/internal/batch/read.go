@@ -53,18 +53,7 @@ func (r *run) read(ctx context.Context) error {
 		return err
 	}
 	r.record.Counts = in.counts
-	for i := range r.job.Units {
-		if err := r.source.StillHeld(ctx, &r.job.Units[i]); err != nil {
-			return err
-		}
-	}
-	if !r.job.Rebuild {
-		return nil
-	}
-	if err := r.settle(ctx); err != nil {
-		return err
-	}
-	return r.name(ctx)
+	return nil
 }
 
 // take gathers what a batch gives.

@@ -47,6 +47,14 @@ func (r *run) canRebuild() error {
 	return nil
 }
 
+// rebuilds readies what was gathered for a rebuild.
+func (r *run) rebuilds(ctx context.Context) error {
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	return r.name(ctx)
+}
+
 // name adds the stored rows of the selected series and times to what was gathered:
 // also those that the replay gives nothing for are rebuilt.
 func (r *run) name(ctx context.Context) error {

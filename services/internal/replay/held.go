@@ -85,21 +85,3 @@ func (s *Source) streams(ctx context.Context) (all []broker.StreamStatus, err er
 	}
 	return all, nil
 }
-
-// StillHeld returns ErrNotHeld when messages of a unit were removed before they
-// could be read, and broker.ErrStreamRecreated when its stream was made anew.
-func (s *Source) StillHeld(ctx context.Context, u *Unit) error {
-	if u.Until <= u.After {
-		return nil
-	}
-	stream, err := broker.Stream(ctx, s.Reading.JetStream, u.Stream)
-	switch {
-	case err != nil:
-		return err
-	case !stream.Created.Equal(u.Created):
-		return fmt.Errorf("%w: %s", broker.ErrStreamRecreated, u.Stream)
-	case stream.FirstSequence > u.After+1:
-		return notHeld(stream)
-	}
-	return nil
-}

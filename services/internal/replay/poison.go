@@ -34,7 +34,9 @@ func isolate(
 	return parts, err
 }
 
-// refine refines messages of a unit. A refiner that panicked is not trusted any more.
+// refine refines messages of a unit, and notes in the trail those that it could. One over
+// which this build fails it has no say on: what an earlier build made of it stays. A
+// refiner that panicked is not trusted any more.
 func (s *Source) refine(ctx context.Context, r *Refiner, u *Unit, messages []broker.Message) ([]Part, error) {
 	refine := func(messages []broker.Message) ([]Part, error) {
 		parts, err := stage.Guard(ctx, s.Reading.Logger, messages, func() ([]Part, error) {
@@ -43,7 +45,10 @@ func (s *Source) refine(ctx context.Context, r *Refiner, u *Unit, messages []bro
 		if stage.IsPoison(err) {
 			*r = *NewRefiner(s.Topology, s.History, s.Reading.Logger)
 		}
-		return parts, err
+		if err != nil {
+			return nil, err
+		}
+		return parts, s.trace(u, messages)
 	}
 	return isolate(messages, refine, func(m *broker.Message, cause error) ([]Part, error) {
 		s.Reading.Logger.ErrorContext(ctx, "message is refused", "unit", u.Name, "sequence", m.Sequence, "error", cause)

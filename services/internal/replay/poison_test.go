@@ -6,9 +6,11 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
@@ -52,7 +54,8 @@ func TestPoisonStopsNoReplay(t *testing.T) {
 }
 
 // TestARefinerThatPanicsEverywhereRefuses has a history without epochs, which no
-// partition can be judged by: that is no message's fault, and yet stops nothing.
+// partition can be judged by: that is no message's fault, and yet stops nothing. A rebuild
+// has no say on what it could not refine, only on what ingest refuses (invariant 22).
 func TestARefinerThatPanicsEverywhereRefuses(t *testing.T) {
 	t.Parallel()
 	s := Source{
@@ -60,9 +63,17 @@ func TestARefinerThatPanicsEverywhereRefuses(t *testing.T) {
 		Topology: broker.Topology{Partitions: 2, IngressShards: 1}, History: &epochs.History{Epochs: catalog.Epochs{}},
 	}
 	u := Unit{Partition: -1, Range: Range{Stream: broker.StreamReadings}}
+	var err error
+	if s.Trail, err = NewTrail(t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Trail.Close()
+	received := time.Unix(1, 0)
 	messages := []broker.Message{
-		{Sequence: 1, Data: []byte(`{"entity_id":"a","metric":"voltage","unit":"V","value":1,"time":"2026-06-01T00:00:00Z"}`)},
-		{Sequence: 2, Data: []byte(`not a reading`)},
+		{Sequence: 1, Received: received, Data: []byte(
+			`{"entity_id":"a","metric":"voltage","unit":"V","value":1,"time":"2026-06-01T00:00:00Z"}`,
+		)},
+		{Sequence: 2, Received: received, Data: []byte(`not a reading`)},
 	}
 	parts, err := s.refine(t.Context(), NewRefiner(s.Topology, s.History, s.Reading.Logger), &u, messages)
 	if err != nil {
@@ -81,5 +92,11 @@ func TestARefinerThatPanicsEverywhereRefuses(t *testing.T) {
 	}
 	if !slices.Equal(rules, []string{"ingest undecodable", "ingest undecodable"}) || parts[0].Readings != 2 {
 		t.Errorf("%d readings, refused by %v", parts[0].Readings, rules)
+	}
+	for i := range messages {
+		stamp := reading.Stamp{Received: received.UnixNano(), Sequence: messages[i].Sequence}
+		if has, err := s.Trail.Has(0, stamp); err != nil || has != (stamp.Sequence == 2) {
+			t.Errorf("message %d is in the trail: %t, %v", stamp.Sequence, has, err)
+		}
 	}
 }

@@ -21,7 +21,7 @@ type Source struct {
 	Selection job.Selection
 	// Releases adds, to a replay of READINGS, the releases that BRONZE holds.
 	Releases bool
-	// Trail, if not nil, gets the messages that are read, releases apart.
+	// Trail, if not nil, gets the messages that are refined, releases apart.
 	Trail *Trail
 }
 
@@ -136,18 +136,15 @@ func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch
 		b := &Batch{
 			Unit: u, First: messages[0].Sequence, Last: messages[len(messages)-1].Sequence, Messages: len(messages),
 		}
-		err := s.trace(u, messages)
-		if err == nil {
-			b.Parts, err = s.refine(ctx, refiner, u, messages)
-		}
-		if err != nil {
+		var err error
+		if b.Parts, err = s.refine(ctx, refiner, u, messages); err != nil {
 			return fmt.Errorf("replay %s from %d on: %w", u.Name, b.First, err)
 		}
 		return fn(b)
 	})
 }
 
-// trace notes the messages of an ingress stream whose readings are read.
+// trace notes the messages of an ingress stream whose readings were refined.
 func (s *Source) trace(u *Unit, messages []broker.Message) error {
 	if s.Trail == nil || u.Releases {
 		return nil

@@ -19,8 +19,8 @@ const (
 	blockEntryBytes = messageBytes * messagesABlock
 )
 
-// Trail is which messages of the ingress streams a replay has read: those whose
-// readings it speaks for. A message is told by its sequence and its receive time,
+// Trail is which messages of the ingress streams a replay has read, and could refine:
+// those whose readings it speaks for. A message is told by its sequence and its receive time,
 // since a stream that lost its tail, or was made anew, gives sequences again.
 //
 // It is kept on disk, sixteen bytes a message. It is safe for concurrent use.
