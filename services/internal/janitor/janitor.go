@@ -24,6 +24,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
@@ -199,11 +200,11 @@ func (j *janitor) marks(ctx context.Context, sweeper broker.Sweeper) (map[string
 	r.stages(j.Topology.IngressShards)
 	r.rejudged(epoch, marks)
 	r.others(time.Now())
-	return r.marks, j.stored(ctx, &r)
+	return r.marks, nil
 }
 
-// list returns the positions in the bucket, as far as what they rest on is there. A
-// stage whose output was lost goes back when it is told, which may be later.
+// list returns the positions, as far as what they rest on is there. A stage whose output
+// was lost goes back when it is told, which may be later.
 func (j *janitor) list(ctx context.Context, epoch uint64) (map[string]broker.Position, error) {
 	kept, err := j.Positions.List(ctx)
 	if err != nil {
@@ -217,11 +218,12 @@ func (j *janitor) list(ctx context.Context, epoch uint64) (map[string]broker.Pos
 			return nil, fmt.Errorf("position %s: %w", key, err)
 		}
 	}
-	return kept, nil
+	return kept, j.stored(ctx, kept)
 }
 
-// stored adds the readers whose positions are in Postgres.
-func (j *janitor) stored(ctx context.Context, r *readers) error {
+// stored adds the positions that are in Postgres. What became of what they cover is there
+// too, but for what was refused: that is in QUARANTINE.
+func (j *janitor) stored(ctx context.Context, kept map[string]broker.Position) error {
 	var positions []goldstore.Position
 	err := j.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
 		positions, err = tx.Positions(ctx)
@@ -230,21 +232,16 @@ func (j *janitor) stored(ctx context.Context, r *readers) error {
 	if err != nil {
 		return err
 	}
-	at := make(map[string]goldstore.Position)
 	for _, p := range positions {
-		at[stage.PositionKey(p.Stage, int(p.Partition))] = p
-	}
-	add := func(reader, stream, subject string) {
-		m := broker.ReadMark{Reader: reader, Subject: subject}
-		if p := at[reader]; p.ReadsFrom(stream, r.created[stream]) {
-			m.Sequence, m.Received = p.Sequence, p.Received
+		gold := p.Stage == aggregator.Stage && int(p.Partition) < j.Topology.Partitions && p.Stream == broker.StreamSilver
+		if !gold && (p.Stage != aggregator.QuarantineStage || p.Stream != broker.StreamQuarantine) {
+			continue // of none that reads, or not begun
 		}
-		r.marks[stream] = append(r.marks[stream], m)
+		key := stage.PositionKey(p.Stage, int(p.Partition))
+		if kept[key], _, err = aggregator.Verify(ctx, j.JetStream, p); err != nil {
+			return fmt.Errorf("position %s: %w", key, err)
+		}
 	}
-	for p := range r.partitions {
-		add(stage.PositionKey("gold", p), broker.StreamSilver, broker.SilverSubject(p))
-	}
-	add(stage.PositionKey("quarantine", 0), broker.StreamQuarantine, "")
 	return nil
 }
 

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 // readers gathers who reads which stream.
 type readers struct {
-	kept       map[string]broker.Position // in the bucket, by key
+	kept       map[string]broker.Position // by key
 	settled    map[string]broker.Position // those that cannot be lost any more
 	created    map[string]time.Time       // streams as they are
 	partitions int
@@ -23,9 +24,8 @@ type readers struct {
 
 func (r *readers) add(stream string, m broker.ReadMark) { r.marks[stream] = append(r.marks[stream], m) }
 
-// read adds a reader whose position is in the bucket. One that has none has read
-// nothing, and neither has one of another stream of that name. Until is as in
-// [broker.ReadMark].
+// read adds a reader by the key of its position. One that has none has read nothing, and
+// neither has one of another stream of that name. Until is as in [broker.ReadMark].
 func (r *readers) read(key, stream, subject string, until uint64) {
 	r.known[key] = true
 	m := broker.ReadMark{Reader: key, Subject: subject, Until: until}
@@ -56,7 +56,9 @@ func (r *readers) stages(shards int) {
 	}
 	for p := range r.partitions {
 		r.read(stage.PositionKey("silver", p), broker.StreamBronze, broker.BronzeSubject(p), 0)
+		r.read(stage.PositionKey(aggregator.Stage, p), broker.StreamSilver, broker.SilverSubject(p), 0)
 	}
+	r.read(stage.PositionKey(aggregator.QuarantineStage, 0), broker.StreamQuarantine, "", 0)
 }
 
 // rejudged adds what reads BRONZE again for an epoch, 0 for none. Until it is known
