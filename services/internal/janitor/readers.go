@@ -61,18 +61,20 @@ func (r *readers) stages(shards int) {
 	r.read(stage.PositionKey(aggregator.QuarantineStage, 0), broker.StreamQuarantine, "", 0)
 }
 
-// rejudged adds what reads BRONZE again for an epoch, 0 for none. Until it is known
-// where that ends, whatever comes may have to be read.
-func (r *readers) rejudged(epoch uint64, marks broker.Marks) {
-	if epoch > 0 && len(marks.Sequences) == 0 { // they are being looked for
-		r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: marks.After})
-	}
-	for p := range marks.Sequences {
-		until := uint64(0)
-		if len(marks.Ends) > 0 {
-			until = marks.Ends[p]
+// rejudged adds what reads BRONZE again for epochs. Until it is known where that ends,
+// whatever comes may have to be read.
+func (r *readers) rejudged(epochs []pending) {
+	for _, e := range epochs {
+		if len(e.marks.Sequences) == 0 { // they are being looked for
+			r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: e.marks.After})
 		}
-		r.read(rejudge.Key(epoch, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		for p := range e.marks.Sequences {
+			until := uint64(0)
+			if len(e.marks.Ends) > 0 {
+				until = e.marks.Ends[p]
+			}
+			r.read(rejudge.Key(e.number, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		}
 	}
 }
 

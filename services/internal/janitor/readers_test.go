@@ -224,6 +224,8 @@ func TestWhatIsRejudgedIsKept(t *testing.T) {
 	first("nothing is judged again", 2)
 	j.put(t, rejudge.Key(2, 0), j.behind(t, broker.StreamBronze, 4))
 	first("behind the marker", 5)
+	marked(3, broker.Marks{After: 7})
+	first("a later epoch's markers are looked for: the earlier one holds what it has to read", 5)
 	marked(3, broker.Marks{After: 1, Sequences: []uint64{4}})
 	j.put(t, rejudge.Key(3, 0), j.behind(t, broker.StreamBronze, 5))
 	first("a later epoch judges again what that would", 6)
