@@ -24,6 +24,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
@@ -186,11 +187,11 @@ func (j *janitor) marks(ctx context.Context, sweeper broker.Sweeper) (map[string
 		}
 		created[name] = s.Created
 	}
-	epoch, marks, err := j.pending(ctx, created[broker.StreamBronze])
+	epochs, err := j.pending(ctx, created[broker.StreamBronze])
 	if err != nil {
 		return nil, err
 	}
-	kept, err := j.list(ctx, epoch)
+	kept, err := j.list(ctx, epochs)
 	if err != nil {
 		return nil, err
 	}
@@ -199,31 +200,33 @@ func (j *janitor) marks(ctx context.Context, sweeper broker.Sweeper) (map[string
 		partitions: j.Topology.Partitions, known: make(map[string]bool), marks: make(map[string][]broker.ReadMark),
 	}
 	r.stages(j.Topology.IngressShards)
-	r.rejudged(epoch, marks)
+	r.rejudged(epochs)
 	r.others(time.Now())
-	return r.marks, j.stored(ctx, &r)
+	return r.marks, nil
 }
 
-// list returns the positions in the bucket, as far as what they rest on is there. A
-// stage whose output was lost goes back when it is told, which may be later.
-func (j *janitor) list(ctx context.Context, epoch uint64) (map[string]broker.Position, error) {
+// list returns the positions, as far as what they rest on is there. A stage whose output
+// was lost goes back when it is told, which may be later.
+func (j *janitor) list(ctx context.Context, epochs []pending) (map[string]broker.Position, error) {
 	kept, err := j.Positions.List(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for key, p := range kept {
-		if len(p.Outputs) == 0 || strings.HasPrefix(key, stage.RejudgeKeys) && !rejudge.Of(epoch, key) {
+		past := !slices.ContainsFunc(epochs, func(e pending) bool { return rejudge.Of(e.number, key) })
+		if len(p.Outputs) == 0 || strings.HasPrefix(key, stage.RejudgeKeys) && past {
 			continue
 		}
 		if kept[key], _, err = broker.Verify(ctx, j.JetStream, p); err != nil {
 			return nil, fmt.Errorf("position %s: %w", key, err)
 		}
 	}
-	return kept, nil
+	return kept, j.stored(ctx, kept)
 }
 
-// stored adds the readers whose positions are in Postgres.
-func (j *janitor) stored(ctx context.Context, r *readers) error {
+// stored adds the positions that are in Postgres. What became of what they cover is there
+// too, but for what was refused: that is in QUARANTINE.
+func (j *janitor) stored(ctx context.Context, kept map[string]broker.Position) error {
 	var positions []goldstore.Position
 	err := j.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
 		positions, err = tx.Positions(ctx)
@@ -232,42 +235,49 @@ func (j *janitor) stored(ctx context.Context, r *readers) error {
 	if err != nil {
 		return err
 	}
-	at := make(map[string]goldstore.Position)
 	for _, p := range positions {
-		at[stage.PositionKey(p.Stage, int(p.Partition))] = p
-	}
-	add := func(reader, stream, subject string) {
-		m := broker.ReadMark{Reader: reader, Subject: subject}
-		if p := at[reader]; p.ReadsFrom(stream, r.created[stream]) {
-			m.Sequence, m.Received = p.Sequence, p.Received
+		gold := p.Stage == aggregator.Stage && int(p.Partition) < j.Topology.Partitions && p.Stream == broker.StreamSilver
+		if !gold && (p.Stage != aggregator.QuarantineStage || p.Stream != broker.StreamQuarantine) {
+			continue // of none that reads, or not begun
 		}
-		r.marks[stream] = append(r.marks[stream], m)
+		key := stage.PositionKey(p.Stage, int(p.Partition))
+		if kept[key], _, err = aggregator.Verify(ctx, j.JetStream, p); err != nil {
+			return fmt.Errorf("position %s: %w", key, err)
+		}
 	}
-	for p := range r.partitions {
-		add(stage.PositionKey("gold", p), broker.StreamSilver, broker.SilverSubject(p))
-	}
-	add(stage.PositionKey("quarantine", 0), broker.StreamQuarantine, "")
 	return nil
 }
 
-// pending returns the newest epoch that is not applied and has marks in BRONZE, 0 if
-// there is none. It judges again what those before it would.
-func (j *janitor) pending(ctx context.Context, bronze time.Time) (epoch uint64, marks broker.Marks, err error) {
+// pending is an epoch that is not applied and has marks in BRONZE.
+type pending struct {
+	number uint64
+	marks  broker.Marks
+}
+
+// pending returns the newest of them. It judges again what those before it would, but
+// does so only when it is known where its markers are: until then the newest that has
+// such ones holds what it has to read.
+func (j *janitor) pending(ctx context.Context, bronze time.Time) (hold []pending, err error) {
 	applied, err := j.Epochs.Applied(ctx)
 	if err != nil {
-		return 0, marks, err
+		return nil, err
 	}
 	epochs, err := j.Epochs.After(ctx, applied)
 	if err != nil {
-		return 0, marks, err
+		return nil, err
 	}
 	for _, e := range slices.Backward(epochs) {
-		if marks, _, err = j.Epochs.Marks(ctx, e.Number); err != nil {
-			return 0, marks, err
+		marks, _, err := j.Epochs.Marks(ctx, e.Number)
+		if err != nil {
+			return nil, err
 		}
-		if marks.Created.Equal(bronze) { // else there are none, or of a stream that is no more
-			return e.Number, marks, nil
+		known := len(marks.Sequences) > 0
+		if marks.Created.Equal(bronze) && (known || len(hold) == 0) { // else of a stream that is no more, or none
+			hold = append(hold, pending{e.Number, marks})
+		}
+		if len(hold) > 0 && len(hold[len(hold)-1].marks.Sequences) > 0 {
+			return hold, nil
 		}
 	}
-	return 0, broker.Marks{}, nil
+	return hold, nil
 }

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
 // readers gathers who reads which stream.
 type readers struct {
-	kept       map[string]broker.Position // in the bucket, by key
+	kept       map[string]broker.Position // by key
 	settled    map[string]broker.Position // those that cannot be lost any more
 	created    map[string]time.Time       // streams as they are
 	partitions int
@@ -23,9 +24,8 @@ type readers struct {
 
 func (r *readers) add(stream string, m broker.ReadMark) { r.marks[stream] = append(r.marks[stream], m) }
 
-// read adds a reader whose position is in the bucket. One that has none has read
-// nothing, and neither has one of another stream of that name. Until is as in
-// [broker.ReadMark].
+// read adds a reader by the key of its position. One that has none has read nothing, and
+// neither has one of another stream of that name. Until is as in [broker.ReadMark].
 func (r *readers) read(key, stream, subject string, until uint64) {
 	r.known[key] = true
 	m := broker.ReadMark{Reader: key, Subject: subject, Until: until}
@@ -56,21 +56,25 @@ func (r *readers) stages(shards int) {
 	}
 	for p := range r.partitions {
 		r.read(stage.PositionKey("silver", p), broker.StreamBronze, broker.BronzeSubject(p), 0)
+		r.read(stage.PositionKey(aggregator.Stage, p), broker.StreamSilver, broker.SilverSubject(p), 0)
 	}
+	r.read(stage.PositionKey(aggregator.QuarantineStage, 0), broker.StreamQuarantine, "", 0)
 }
 
-// rejudged adds what reads BRONZE again for an epoch, 0 for none. Until it is known
-// where that ends, whatever comes may have to be read.
-func (r *readers) rejudged(epoch uint64, marks broker.Marks) {
-	if epoch > 0 && len(marks.Sequences) == 0 { // they are being looked for
-		r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: marks.After})
-	}
-	for p := range marks.Sequences {
-		until := uint64(0)
-		if len(marks.Ends) > 0 {
-			until = marks.Ends[p]
+// rejudged adds what reads BRONZE again for epochs. Until it is known where that ends,
+// whatever comes may have to be read.
+func (r *readers) rejudged(epochs []pending) {
+	for _, e := range epochs {
+		if len(e.marks.Sequences) == 0 { // they are being looked for
+			r.add(broker.StreamBronze, broker.ReadMark{Reader: stage.RejudgeKeys + "marks", Sequence: e.marks.After})
 		}
-		r.read(rejudge.Key(epoch, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		for p := range e.marks.Sequences {
+			until := uint64(0)
+			if len(e.marks.Ends) > 0 {
+				until = e.marks.Ends[p]
+			}
+			r.read(rejudge.Key(e.number, p), broker.StreamBronze, broker.BronzeSubject(p), until)
+		}
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/localpg/pgtest"
+	"github.com/energy-platform/energy/services/internal/aggregator"
 	"github.com/energy-platform/energy/services/internal/rejudge"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
@@ -54,9 +55,7 @@ func atWork(t *testing.T) *janitor {
 		t.Fatal(err)
 	}
 	for range kept {
-		if _, err := js.Publish(t.Context(), broker.BronzeSubject(0), []byte("x")); err != nil {
-			t.Fatal(err)
-		}
+		publish(t, j, broker.BronzeSubject(0))
 	}
 	j.put(t, stage.PositionKey("silver", 0), j.behind(t, broker.StreamBronze, kept))
 	return j
@@ -86,14 +85,48 @@ func (j *janitor) put(t *testing.T, key string, at broker.Position) {
 // first sweeps and returns where BRONZE begins then.
 func (j *janitor) first(t *testing.T) uint64 {
 	t.Helper()
+	return j.firstOf(t, broker.StreamBronze)
+}
+
+// firstOf sweeps and returns where a stream begins then.
+func (j *janitor) firstOf(t *testing.T, name string) uint64 {
+	t.Helper()
 	if err := j.round(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	s, err := broker.Stream(t.Context(), j.JetStream, broker.StreamBronze)
+	s, err := broker.Stream(t.Context(), j.JetStream, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s.FirstSequence
+}
+
+// publish puts a message into a stream.
+func publish(t *testing.T, j *janitor, subject string) {
+	t.Helper()
+	if _, err := j.JetStream.Publish(t.Context(), subject, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// refuse has gold read SILVER up to a sequence and rest on what it has refused as another.
+func (j *janitor) refuse(t *testing.T, sequence, refused uint64) {
+	t.Helper()
+	silver, quarantine := j.behind(t, broker.StreamSilver, sequence), j.behind(t, broker.StreamQuarantine, refused)
+	stored, err := j.Store.LoadPosition(t.Context(), aggregator.Stage, 0)
+	if err == nil && stored.Stream == "" {
+		stored, err = j.Store.ResetPosition(t.Context(), stored, broker.StreamSilver, silver.Created, 0)
+	}
+	if err == nil {
+		err = j.Store.ProjectQuarantine(t.Context(), goldstore.PositionMove{
+			Stage: aggregator.Stage, Stream: broker.StreamSilver, Created: silver.Created,
+			From: stored.Sequence, To: sequence,
+			Refused: goldstore.Refused{Created: quarantine.Created, Sequence: refused},
+		}, nil, nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestWhatIsReadIsKept has readers besides the stages, of all sorts (invariant 19).
@@ -192,6 +225,8 @@ func TestWhatIsRejudgedIsKept(t *testing.T) {
 	first("nothing is judged again", 2)
 	j.put(t, rejudge.Key(2, 0), j.behind(t, broker.StreamBronze, 4))
 	first("behind the marker", 5)
+	marked(3, broker.Marks{After: 7})
+	first("a later epoch's markers are looked for: the earlier one holds what it has to read", 5)
 	marked(3, broker.Marks{After: 1, Sequences: []uint64{4}})
 	j.put(t, rejudge.Key(3, 0), j.behind(t, broker.StreamBronze, 5))
 	first("a later epoch judges again what that would", 6)
@@ -257,6 +292,29 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 		read(t, j, 4, 1)
 		pass(j, time.Hour)
 		read(t, j, 4, 5)
+	})
+	t.Run("NorWhatGoldHasRefused", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		j.Synced = func(context.Context) time.Duration { return time.Hour }
+		for range kept {
+			publish(t, j, broker.SilverSubject(0))
+			publish(t, j, broker.QuarantineSubject(aggregator.Stage, "limit"))
+		}
+		reads := func(sequence, refused, want uint64) {
+			t.Helper()
+			j.refuse(t, sequence, refused)
+			if first := j.firstOf(t, broker.StreamSilver); first != want {
+				t.Errorf("gold has read up to %d, SILVER begins at %d, not %d", sequence, first, want)
+			}
+		}
+		reads(4, 2, 1)
+		pass(j, 2*time.Hour)
+		reads(6, 4, 5)
+		pass(j, 2*time.Hour)
+		reads(8, kept+1, 5) // QUARANTINE has lost that
+		pass(j, 2*time.Hour)
+		reads(9, kept, 5)
 	})
 	t.Run("UntilAStageHasMadeWhatWasLostAgain", func(t *testing.T) {
 		t.Parallel()

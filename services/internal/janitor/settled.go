@@ -8,7 +8,7 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 )
 
-// listing is the positions in the bucket as they were when all that they rest on had
+// listing is the positions as they were when all that they rest on had
 // been acknowledged, over one connection.
 type listing struct {
 	at   time.Time // or earlier
