@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -204,10 +205,12 @@ func (r *run) begin(ctx context.Context) error {
 	if err = r.aim(); err != nil {
 		return err
 	}
-	if err = r.begins(ctx); err != nil {
+	// What is removed between the two, begins finds missing; what is removed behind it,
+	// the hold.
+	if r.job.Units, err = r.source.Units(ctx); err != nil {
 		return err
 	}
-	if r.job.Units, err = r.source.Units(ctx); err != nil {
+	if err = r.begins(ctx); err != nil {
 		return err
 	}
 	if err := r.judge(ctx); err != nil {
@@ -278,7 +281,7 @@ func (r *run) resume(ctx context.Context) error {
 		return err
 	}
 	if began, now := r.record.Epoch, r.history.Catalog().Epoch(); began != now {
-		err := r.pace.positions.LetGo(ctx, r.held())
+		err := r.pace.positions.LetGo(ctx, r.held(r.streams()...))
 		r.record = goldstore.BatchRecord{} // it stays as it is
 		return errors.Join(err,
 			fmt.Errorf("resume %s, which began under epoch %d, under %d: %w", r.Resume, began, now, ErrOtherEpoch))
@@ -286,26 +289,36 @@ func (r *run) resume(ctx context.Context) error {
 	return nil
 }
 
-// hold calls what while the janitor keeps what the run has to read, or would read
-// again when it is resumed. What is kept takes room that live readings may need: nothing
-// is once it has been read.
-func (r *run) hold(ctx context.Context, what func(context.Context) error) error {
-	err := r.pace.positions.Holding(ctx, r.held(), what)
+// hold calls what while the janitor keeps what the run has to read of a stream, or would
+// read again when it is resumed. What is kept takes room that live readings may need:
+// nothing is of a stream that has been read.
+func (r *run) hold(ctx context.Context, stream string, what func(context.Context) error) error {
+	err := r.pace.positions.Holding(ctx, r.held(stream), what)
 	if errors.Is(err, broker.ErrRemoved) {
 		err = fmt.Errorf("%w: %w", replay.ErrNotHeld, err)
 	}
 	return err
 }
 
-// held is what the run has to read.
-func (r *run) held() broker.Hold {
+// held is what the run has to read of streams.
+func (r *run) held(streams ...string) broker.Hold {
 	h := broker.Hold{Reader: "batch." + r.record.ID, Again: CanResume}
 	for i := range r.job.Units {
-		if u := &r.job.Units[i]; u.After < u.Until {
+		if u := &r.job.Units[i]; u.After < u.Until && slices.Contains(streams, u.Stream) {
 			h.Behind = append(h.Behind, broker.Position{Stream: u.Stream, Created: u.Created, Sequence: u.After})
 		}
 	}
 	return h
+}
+
+// streams returns those that the run reads.
+func (r *run) streams() (names []string) {
+	for i := range r.job.Units {
+		if name := r.job.Units[i].Stream; !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // work takes the run through its steps.
@@ -324,7 +337,7 @@ func (r *run) work(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, r.source.Trail.Close()) }()
 	}
 	began := time.Now()
-	if err := r.hold(ctx, r.read); err != nil {
+	if err := r.read(ctx); err != nil {
 		return err
 	}
 	if r.job.Rebuild {

@@ -3,7 +3,10 @@ package batch_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/services/internal/batch"
@@ -69,6 +72,90 @@ func TestARunOfAnotherEpochHoldsNothing(t *testing.T) {
 	if _, err := batch.Run(t.Context(), c); !errors.Is(err, batch.ErrOtherEpoch) {
 		t.Errorf("resumed: %v", err)
 	}
+	if keys := p.keys(t); keys != "" {
+		t.Errorf("positions are kept of %s", keys)
+	}
+}
+
+// opening is a broker that calls something before a stream is read.
+type opening struct {
+	jetstream.JetStream
+	begins func(ctx context.Context, stream string)
+}
+
+func (r opening) CreateConsumer(
+	ctx context.Context, stream string, c jetstream.ConsumerConfig,
+) (jetstream.Consumer, error) {
+	r.begins(ctx, stream)
+	return r.JetStream.CreateConsumer(ctx, stream, c)
+}
+
+// TestAStreamIsHeldUntilItIsRead: what has been read of one stream takes no room while
+// another is read.
+func TestAStreamIsHeldUntilItIsRead(t *testing.T) {
+	t.Parallel()
+	p := provisioned(t)
+	js, stamps := p.js, p.publish(t, 1, 2)
+	p.release(t, 1, stamps[0])
+	c := p.config(t, replay.Readings, job.Selection{})
+	c.JetStream = opening{js, func(ctx context.Context, stream string) {
+		if stream != broker.StreamReadings {
+			return
+		}
+		p.awaitDropped(ctx, t, "hold-batch.*.BRONZE")
+		if keys := p.keys(t); !strings.HasSuffix(keys, ".READINGS") || strings.Contains(keys, " ") {
+			t.Errorf("positions are kept of %s", keys)
+		}
+		p.purge(t, broker.StreamBronze, 2)
+	}}
+	ran(t)(batch.Run(t.Context(), c))
+	p.has(t, 1, 2, 2000001)
+}
+
+// awaitDropped returns once a position is kept no more.
+func (p *platform) awaitDropped(ctx context.Context, t *testing.T, keys string) {
+	t.Helper()
+	kv, err := p.js.KeyValue(ctx, broker.BucketPositions)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	w, err := kv.Watch(ctx, keys)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer func() { _ = w.Stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			t.Errorf("%s is kept: %v", keys, ctx.Err())
+			return
+		case e := <-w.Updates(): // nil is between what was there and what comes
+			if e != nil && e.Operation() == jetstream.KeyValueDelete {
+				return
+			}
+		}
+	}
+}
+
+// TestNothingIsHeldInVain: once what a run has to read of one stream is gone, the others
+// need not keep anything for it.
+func TestNothingIsHeldInVain(t *testing.T) {
+	t.Parallel()
+	p := provisioned(t)
+	stamps := p.publish(t, 1, 2)
+	p.release(t, 1, stamps[0])
+	c := p.config(t, replay.Readings, job.Selection{})
+	c.JetStream = opening{p.js, func(ctx context.Context, stream string) {
+		if stream == broker.StreamReadings {
+			p.purge(t, stream, 2)
+			return
+		}
+		<-ctx.Done() // it is not done with BRONZE
+	}}
+	b, err := batch.Run(t.Context(), c)
+	refused(t, b, err)
 	if keys := p.keys(t); keys != "" {
 		t.Errorf("positions are kept of %s", keys)
 	}

@@ -2,8 +2,10 @@ package batch
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -26,34 +28,64 @@ type reader struct {
 	groups *gold.Collector
 }
 
-// read gathers the selected versions and stores the selected refusals.
+// read gathers the selected versions and stores the selected refusals. Streams are read
+// side by side, each held until it has been read.
 func (r *run) read(ctx context.Context) error {
 	r.versions = make([]uint64, r.topology.Partitions)
 	in := &reader{run: r, groups: gold.NewCollector(r.history.Catalog()), counts: goldstore.BatchCounts{
 		Messages: make(map[string]uint64), Refused: make(map[string]uint64),
 	}}
-	r.meter.begin(r, "read", len(r.job.Units))
+	streams := r.streams()
+	unheld, held := int32(len(streams)), make(chan struct{}) // none is read before all are held
 	g, working := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i := range r.job.Units {
-		u := &r.job.Units[i]
+	for _, stream := range streams {
 		g.Go(func() error {
-			err := r.source.Each(working, u, 0, func(b *replay.Batch) error {
-				if err := in.take(working, b); err != nil {
-					return err
+			return r.hold(working, stream, func(ctx context.Context) error {
+				if atomic.AddInt32(&unheld, -1) == 0 {
+					r.meter.begin(r, "read", len(r.job.Units))
+					close(held)
 				}
-				r.meter.tell(i, float64(b.Last-u.After)/float64(u.Until-u.After))
-				return r.pace.wait(working, &r.meter)
+				select {
+				case <-held:
+					return in.stream(ctx, stream)
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			})
-			r.meter.tell(i, 1)
-			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
+		if !CanResume(err) { // what was to be read of the other streams is of no use either
+			err = errors.Join(err, r.pace.positions.LetGo(ctx, r.held(streams...)))
+		}
 		return err
 	}
 	r.record.Counts = in.counts
 	return nil
+}
+
+// stream gathers what the units of a stream give.
+func (in *reader) stream(ctx context.Context, name string) error {
+	g, working := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i := range in.job.Units {
+		u := &in.job.Units[i]
+		if u.Stream != name {
+			continue
+		}
+		g.Go(func() error {
+			err := in.source.Each(working, u, 0, func(b *replay.Batch) error {
+				if err := in.take(working, b); err != nil {
+					return err
+				}
+				in.meter.tell(i, float64(b.Last-u.After)/float64(u.Until-u.After))
+				return in.pace.wait(working, &in.meter)
+			})
+			in.meter.tell(i, 1)
+			return err
+		})
+	}
+	return g.Wait()
 }
 
 // take gathers what a batch gives.
