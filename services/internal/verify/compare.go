@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
@@ -156,17 +157,35 @@ func (v *verification) row(ctx context.Context, r *goldstore.ContentRow, have []
 		v.report.Orphans++
 		v.Orphan(difference(&w.Key, "has "+count(gone[lost], "version")))
 	}
-	want := gold.NewRow(v.history.Catalog(), w.Key, expected)
-	columns := r.Differences(&want)
-	if len(columns) == 0 {
-		return nil
-	}
-	if r.Epoch < want.Epoch && (v.history.Applied < want.Epoch || !v.coverage.live) {
+	under, behind := v.under(r, expected)
+	want := gold.NewRow(under, w.Key, expected)
+	if columns := r.Differences(&want); len(columns) > 0 {
+		v.differs(&w.Key, describe(have, expected, columns))
+	} else if behind {
 		v.report.Behind++ // it will be computed anew, by whoever keeps it
-		return nil
 	}
-	v.differs(&w.Key, describe(have, expected, columns))
 	return nil
+}
+
+// under returns the catalogue that a row is computed by: the newest or, of a row that
+// need not follow that yet, the earliest that whoever wrote it can have had, which the
+// versions tell, and whether that is behind. Since when its winners stand follows from
+// when epochs came into force, which is the same whichever are known.
+func (v *verification) under(r *goldstore.ContentRow, versions []gold.Version) (c *catalog.Catalog, behind bool) {
+	newest := v.history.Catalog()
+	folded := newest.Folded(r.Series.Metric)
+	if r.Epoch >= folded || v.coverage.live && v.history.Applied >= folded {
+		return newest, false
+	}
+	epoch := r.Epoch
+	for i := range versions {
+		epoch = max(epoch, versions[i].Epoch)
+	}
+	earlier, ok := v.history.Epochs.At(epoch)
+	if !ok {
+		return newest, false
+	}
+	return earlier.WithHistory(newest.History()), earlier.Folded(r.Series.Metric) < folded
 }
 
 // expected returns what the row is to hold: what it must, and of what it may what it
