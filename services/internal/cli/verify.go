@@ -158,8 +158,11 @@ func printVerified(out io.Writer, r *verify.Report) {
 		n    uint64
 		what string
 	}{
-		{r.Pending, "versions may still be on their way"},
-		{r.Unsettled, "versions of metrics whose rules changed are not settled: apply the catalogue, then verify again"},
+		{r.Pending, "versions and refusals may still be on their way"},
+		{r.Untold, "versions and refusals were not checked: more is on its way than can be told apart, " +
+			"and they came later than the first of it; verify again once the stages have caught up"},
+		{r.Unsettled, "versions and refusals of metrics whose rules changed are not settled: " +
+			"apply the catalogue, then verify again"},
 		{r.Behind, "rows are to be computed anew under the newest epoch: apply the catalogue, or run a batch into " +
 			"another database, then verify again"},
 		{r.Unverifiable, "rows are unverifiable in part: " + r.Layer.String() + " holds some of their readings no more"},

@@ -32,22 +32,25 @@ type coverage struct {
 	streams     map[string]broker.StreamStatus // when the tails were looked at
 	ingested    []uint64                       // by ingress shard; what lies behind is pending
 	cleaned     []uint64                       // by partition of BRONZE
-	tails       []pending
-	quarantined pending
+	tails       []*pending                     // by partition
+	quarantined *pending
 	batches     batch.Coverage
 }
 
-// pending reports whether the reading of a stamp, of a batch's partition, may still be
-// on its way. A release is what became of it by a waiver.
-func (c *coverage) pending(b *replay.Batch, partition int, s reading.Stamp, release bool) bool {
+// where tells where the reading of a stamp is, of a batch's partition. A release is what
+// became of it by a waiver.
+func (c *coverage) where(b *replay.Batch, partition int, s reading.Stamp, release bool) whereabouts {
 	if !c.live {
-		return !c.replayed(b, s, release)
+		if c.replayed(b, s, release) {
+			return arrived
+		}
+		return underway
 	}
 	if b.Unit.Releases && b.Last > c.streams[broker.StreamBronze].LastSequence {
-		return true // it came after the tails were looked at
+		return underway // it came after the tails were looked at
 	}
 	if c.layer == replay.Readings && (int(s.Stream) >= len(c.ingested) || s.Sequence > c.ingested[s.Stream]) {
-		return true
+		return underway
 	}
 	return c.tails[partition].has(s)
 }
@@ -140,21 +143,8 @@ func (v *verification) cover(ctx context.Context) error {
 	if c.streams, err = v.statuses(ctx); err != nil {
 		return err
 	}
-	c.quarantined, c.tails = make(pending), make([]pending, v.topology.Partitions)
-	for p := range c.tails {
-		c.tails[p] = make(pending)
-	}
-	for i := range tails {
-		into := c.quarantined
-		if tails[i].stream != broker.StreamQuarantine {
-			into = c.tails[tails[i].partition]
-		}
-		if err := into.tail(ctx, v.reading, &tails[i], c.streams[tails[i].stream].LastSequence); err != nil {
-			return err
-		}
-	}
-	for _, p := range append(c.tails, c.quarantined) {
-		p.sort()
+	if err := c.pend(ctx, tails, v.reading, v.MaxPending/(v.topology.Partitions+1)); err != nil {
+		return err
 	}
 	read, err := v.statuses(ctx)
 	if err != nil {
@@ -166,6 +156,27 @@ func (v *verification) cover(ctx context.Context) error {
 		if err := t.whole(first(c.before), first(c.streams), first(read)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// pend notes what is in the tails, so many runs of each kind at most.
+func (c *coverage) pend(ctx context.Context, tails []tail, r replay.Reading, limit int) error {
+	c.quarantined, c.tails = newPending(limit), make([]*pending, len(c.cleaned))
+	for p := range c.tails {
+		c.tails[p] = newPending(limit)
+	}
+	for i := range tails {
+		into := c.quarantined
+		if tails[i].stream != broker.StreamQuarantine {
+			into = c.tails[tails[i].partition]
+		}
+		if err := into.tail(ctx, r, &tails[i], c.streams[tails[i].stream].LastSequence); err != nil {
+			return err
+		}
+	}
+	for _, p := range append(c.tails, c.quarantined) {
+		p.sort()
 	}
 	return nil
 }

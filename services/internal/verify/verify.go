@@ -39,6 +39,10 @@ type Config struct {
 	// MaxVersions bounds the versions in memory at a time, a window's apart; 0 is a
 	// million.
 	MaxVersions int
+	// MaxPending bounds what is told apart of readings that are on their way, in runs of
+	// messages of 16 bytes each; 0 is a million. Above it all behind the first of a
+	// partition count as such, and are not checked.
+	MaxPending int
 	// BudgetBytes bounds the messages in memory; 0 is broker.DefaultBudget.
 	BudgetBytes int64
 	// Differs is told of each row that differs, Orphan of each with versions whose
@@ -66,8 +70,9 @@ type Report struct {
 	Readings     uint64       `json:"readings"`     // read
 	Rows         uint64       `json:"rows"`         // compared
 	Refused      uint64       `json:"refused"`      // looked up in gold.quarantine
-	Pending      uint64       `json:"pending"`      // versions that may still be on their way
-	Unsettled    uint64       `json:"unsettled"`    // versions of metrics whose newest rules are not applied to all yet
+	Pending      uint64       `json:"pending"`      // versions and refusals that may still be on their way
+	Untold       uint64       `json:"untold"`       // those that may be because more is on its way than is told apart
+	Unsettled    uint64       `json:"unsettled"`    // those of metrics whose newest rules are not applied to all yet
 	Unverifiable uint64       `json:"unverifiable"` // rows with versions whose reading was removed from the stream
 	Orphans      uint64       `json:"orphans"`      // rows with versions whose reading the stream lost, in its tail
 	Behind       uint64       `json:"behind"`       // rows that an epoch computes otherwise which was not applied to them
@@ -102,6 +107,7 @@ const (
 
 const (
 	defaultMaxVersions = 1 << 20
+	defaultMaxPending  = 1 << 20
 	batchBytes         = 4 << 20
 )
 
@@ -112,6 +118,9 @@ const attempts = 3
 func Run(ctx context.Context, c Config) (report Report, err error) {
 	if c.MaxVersions == 0 {
 		c.MaxVersions = defaultMaxVersions
+	}
+	if c.MaxPending == 0 {
+		c.MaxPending = defaultMaxPending
 	}
 	for attempt := 1; ; attempt++ {
 		report, err = once(ctx, c)
@@ -246,7 +255,7 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 		}
 		for _, batch := range part.Refused {
 			for _, row := range aggregator.QuarantineRows(batch) {
-				if !v.refusalPending(b, p, &row) {
+				if v.looksUp(b, p, &row) {
 					refused = append(refused, row)
 				}
 			}
@@ -262,21 +271,34 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 
 // kind tells whether gold must or may hold a version.
 func (v *verification) kind(b *replay.Batch, part int, metric string, version *gold.Version) int {
-	switch {
-	case v.coverage.pending(b, b.Partition(part), version.Stamp, version.Waived):
-		v.report.Pending++
-	case !v.history.Settled(metric, version.Stamp.Received):
-		v.report.Unsettled++
-	default:
+	if v.checks(v.coverage.where(b, b.Partition(part), version.Stamp, version.Waived), metric, version.Stamp) {
 		return required
 	}
 	return optional
 }
 
-// refusalPending reports whether a refusal may still be on its way.
-func (v *verification) refusalPending(b *replay.Batch, part int, row *goldstore.QuarantineRow) bool {
-	return v.coverage.pending(b, b.Partition(part), row.Stamp, b.Unit.Releases) ||
-		v.coverage.quarantined.has(row.Stamp) || !v.history.Settled(row.Reading.Metric, row.Stamp.Received)
+// looksUp tells whether the quarantine must have a refusal.
+func (v *verification) looksUp(b *replay.Batch, part int, row *goldstore.QuarantineRow) bool {
+	at := v.coverage.where(b, b.Partition(part), row.Stamp, b.Unit.Releases)
+	if v.coverage.live {
+		at = max(at, v.coverage.quarantined.has(row.Stamp))
+	}
+	return v.checks(at, row.Reading.Metric, row.Stamp)
+}
+
+// checks tells whether what became of a reading can be checked, and counts it if not.
+func (v *verification) checks(at whereabouts, metric string, s reading.Stamp) bool {
+	switch {
+	case at == underway:
+		v.report.Pending++
+	case at == untold:
+		v.report.Untold++
+	case !v.history.Settled(metric, s.Received):
+		v.report.Unsettled++
+	default:
+		return true
+	}
+	return false
 }
 
 // lookUp finds refusals that gold.quarantine does not have.
