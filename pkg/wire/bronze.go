@@ -15,6 +15,7 @@ type BronzeEncoder struct {
 	columns columns
 	waivers []*energyv1.Waiver
 	again   bool
+	epoch   uint64
 }
 
 // Add appends a reading as it was received.
@@ -51,7 +52,7 @@ func (e *BronzeEncoder) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("marshal bronze batch: %w", err)
 	}
 	e.columns.reset()
-	e.waivers, e.again = nil, false
+	e.waivers, e.again, e.epoch = nil, false, 0
 	return data, nil
 }
 
@@ -71,6 +72,7 @@ func (e *BronzeEncoder) message() *energyv1.BronzeBatch {
 		Series: c.series, SeriesIndex: c.index, TimeDeltaNs: c.times, Value: c.values,
 		Quality: c.quality.proto(), Revision: c.revision.proto(), LengthNs: c.length.proto(),
 		Stamps: &c.stamps.columns, Exchanges: c.exchanges(), Waivers: e.waivers, Again: e.again,
+		Epoch: e.epoch,
 	}
 }
 

@@ -44,7 +44,11 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 				OutStreams: []string{broker.StreamBronze, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
 				Process: decode(),
-				Poison:  &stage.Poison{Renew: decode, Refuse: ingest.NewDecoder(uint32(shard), 0).Refuse},
+				Poison: &stage.Poison{
+					Renew: decode, Refuse: func(_ context.Context, m *broker.Message, cause error) (stage.Output, error) {
+						return ingest.NewDecoder(uint32(shard), 0).Refuse(m, cause)
+					},
+				},
 			})
 		})
 	}
@@ -65,7 +69,7 @@ func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 				OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 				Limits:     limits(s), Grace: p.common.Grace,
 				Process: clean(),
-				Poison:  &stage.Poison{Renew: clean, Refuse: cleaner.Refuse},
+				Poison:  &stage.Poison{Renew: clean, Refuse: cleaner.NewIsolator(clean, deps.Logger).Refuse},
 			})
 		})
 	}

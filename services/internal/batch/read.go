@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -115,7 +116,7 @@ func (in *reader) gather(b *replay.Batch) (refused []goldstore.QuarantineRow, er
 				}
 			}
 		}
-		for _, batch := range part.Refused {
+		for _, batch := range slices.Concat(part.Refused, part.Poison) {
 			for _, row := range aggregator.QuarantineRows(batch) {
 				if selection.TakesRefused(&row) && takesSequence(selection, b.Unit, row.Stamp) {
 					in.counts.Refused[row.Stage+" "+row.Rule]++

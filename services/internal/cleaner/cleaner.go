@@ -53,14 +53,6 @@ func New(partition int, catalogs Catalogs) *Cleaner {
 	return c
 }
 
-// Refuse keeps a message in quarantine that cannot be judged for its own sake.
-func Refuse(m *broker.Message, cause error) (stage.Output, error) {
-	o := newOutput(0)
-	o.counts.In++
-	o.refuse(reading.Undecodable, 0, refusal.Foreign(m, cause))
-	return o.take()
-}
-
 // follow makes the cleaner judge by a catalogue from here on.
 func (c *Cleaner) follow(newest *catalog.Catalog) {
 	if c.judge == nil || c.judge.Catalog() != newest {

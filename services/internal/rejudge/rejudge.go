@@ -10,6 +10,7 @@ package rejudge
 
 import (
 	"context"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -51,23 +52,19 @@ func Run(ctx context.Context, d stage.Deps, j Job, partition int, until uint64) 
 		Selected: j.Selected, Mark: j.Marks.Sequences[partition], Before: j.Marks.Behind,
 		Since: func(sequence uint64) uint64 { return j.Since(partition, sequence) },
 	}
-	return stage.Run(ctx, d, config(j, partition, until, func() process {
-		return cleaner.NewRejudger(partition, j.Epochs, again).Rejudge
-	}))
+	renew := func() cleaner.Process { return cleaner.NewRejudger(partition, j.Epochs, again).Rejudge }
+	return stage.Run(ctx, d, config(j, partition, until, renew, d.Logger))
 }
 
-// process judges a batch of bronze again.
-type process = func(context.Context, []broker.Message) (stage.Output, error)
-
-// config has bronze judged. A message that cannot be, for its own sake, goes to
+// config has bronze judged. A reading that cannot be, for its own sake, goes to
 // quarantine, as it does where it is judged first.
-func config(j Job, partition int, until uint64, renew func() process) stage.Config {
+func config(j Job, partition int, until uint64, renew func() cleaner.Process, log *slog.Logger) stage.Config {
 	return stage.Config{
 		Key:    Key(j.Epochs.Len(), partition),
 		Stream: broker.StreamBronze, Subject: broker.BronzeSubject(partition),
 		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 		Limits:     j.Limits, Until: until,
 		Process: renew(),
-		Poison:  &stage.Poison{Renew: renew, Refuse: cleaner.Refuse},
+		Poison:  &stage.Poison{Renew: renew, Refuse: cleaner.NewIsolator(renew, log).Refuse},
 	}
 }

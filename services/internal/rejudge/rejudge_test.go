@@ -9,6 +9,7 @@ import (
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/wire"
+	"github.com/energy-platform/energy/services/internal/cleaner"
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
@@ -37,7 +38,7 @@ func TestPoisonStopsNoRejudging(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	renew := func() process {
+	renew := func() cleaner.Process {
 		return func(_ context.Context, messages []broker.Message) (out stage.Output, _ error) {
 			for _, m := range messages {
 				if string(m.Data) == "poison" {
@@ -53,7 +54,7 @@ func TestPoisonStopsNoRejudging(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := Job{Epochs: all, Limits: broker.BatchLimits{Bytes: 1 << 20}}
-	if err := stage.Run(t.Context(), d, config(j, 0, 3, renew)); err != nil {
+	if err := stage.Run(t.Context(), d, config(j, 0, 3, renew, d.Logger)); err != nil {
 		t.Fatal(err)
 	}
 	at, _, err := d.Positions.Load(t.Context(), Key(1, 0))

@@ -23,13 +23,17 @@ type Part struct {
 	Readings uint64 // taken in
 	Silver   []*wire.Silver
 	Refused  []*wire.Quarantine
+	// Poison is refusals of what this build fails over, which is a bug: readings, or
+	// messages of which it is not known what they hold. An earlier build may have made
+	// something of them.
+	Poison []*wire.Quarantine
 }
 
 // Refiner turns messages of one layer into what gold holds of them. It is used by
 // one goroutine.
 type Refiner struct {
 	decoders []*ingest.Decoder // by ingress shard
-	cleaners []*cleaner.Replayer
+	cleaners []*cleaner.Isolator
 	subjects map[string]int // partition by subject of BRONZE
 	log      *slog.Logger   // told of bugs
 }
@@ -41,7 +45,9 @@ func NewRefiner(t broker.Topology, h *epochs.History, log *slog.Logger) *Refiner
 		r.decoders = append(r.decoders, ingest.NewDecoder(uint32(n), t.Partitions))
 	}
 	for p := range t.Partitions {
-		r.cleaners = append(r.cleaners, cleaner.NewReplayer(p, h.Epochs, h.HeardBefore))
+		r.cleaners = append(r.cleaners, cleaner.NewIsolator(func() cleaner.Process {
+			return cleaner.NewReplayer(p, h.Epochs, h.HeardBefore).Replay
+		}, log))
 		r.subjects[broker.BronzeSubject(p)] = p
 	}
 	return r
@@ -60,7 +66,7 @@ func (r *Refiner) Readings(ctx context.Context, shard int, messages []broker.Mes
 	for _, m := range out.Messages {
 		if p, ok := r.subjects[m.Subject]; ok {
 			bronze[p] = append(bronze[p], broker.Message{Subject: m.Subject, Data: m.Data})
-		} else if err := parts[0].refuse(m); err != nil {
+		} else if err := refuse(&parts[0].Refused, m); err != nil {
 			return nil, err
 		}
 	}
@@ -102,14 +108,22 @@ func (r *Refiner) Silver(messages []broker.Message) (part Part) {
 
 // clean judges bronze of one partition. It is called at the same time for others.
 func (r *Refiner) clean(ctx context.Context, partition int, messages []broker.Message, part *Part) error {
-	out, err := r.cleaners[partition].Replay(ctx, messages)
+	if len(messages) == 0 {
+		return nil
+	}
+	out, poison, err := r.cleaners[partition].Judge(ctx, messages)
 	if err != nil {
 		return fmt.Errorf("judge partition %d: %w", partition, err)
 	}
-	part.Readings += out.Counts.In
+	part.Readings += out.Counts.In + poison.Counts.In
+	for _, m := range poison.Messages {
+		if err := refuse(&part.Poison, m); err != nil {
+			return err
+		}
+	}
 	for _, m := range out.Messages {
 		if m.Subject != broker.SilverSubject(partition) {
-			if err := part.refuse(m); err != nil {
+			if err := refuse(&part.Refused, m); err != nil {
 				return err
 			}
 			continue
@@ -124,11 +138,11 @@ func (r *Refiner) clean(ctx context.Context, partition int, messages []broker.Me
 }
 
 // refuse takes in a message for QUARANTINE.
-func (p *Part) refuse(m *nats.Msg) error {
+func refuse(into *[]*wire.Quarantine, m *nats.Msg) error {
 	batch, err := wire.DecodeQuarantine(m.Data)
 	if err != nil {
 		return errors.Join(fmt.Errorf("message for %s", m.Subject), err)
 	}
-	p.Refused = append(p.Refused, batch)
+	*into = append(*into, batch)
 	return nil
 }

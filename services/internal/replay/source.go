@@ -21,7 +21,7 @@ type Source struct {
 	Selection job.Selection
 	// Releases adds, to a replay of READINGS, the releases that BRONZE holds.
 	Releases bool
-	// Trail, if not nil, gets the messages that are refined, releases apart.
+	// Trail, if not nil, gets what was read.
 	Trail *Trail
 }
 
@@ -45,9 +45,11 @@ type Batch struct {
 }
 
 // Partition returns the partition of a part.
-func (b *Batch) Partition(part int) int {
-	if b.Unit.Partition >= 0 {
-		return b.Unit.Partition
+func (b *Batch) Partition(part int) int { return b.Unit.partition(part) }
+
+func (u *Unit) partition(part int) int {
+	if u.Partition >= 0 {
+		return u.Partition
 	}
 	return part
 }
@@ -144,16 +146,16 @@ func (s *Source) Each(ctx context.Context, u *Unit, after uint64, fn func(*Batch
 	})
 }
 
-// trace notes the messages of an ingress stream whose readings were refined.
+// trace notes what was refined.
 func (s *Source) trace(u *Unit, messages []broker.Message) error {
-	if s.Trail == nil || u.Releases {
+	if s.Trail == nil || s.Layer == Silver {
 		return nil
 	}
 	for i := range messages {
 		m := &messages[i]
-		if s.Layer == Readings {
+		if u.Partition < 0 {
 			stamp := reading.Stamp{Received: m.Received.UnixNano(), Stream: uint32(u.Shard), Sequence: m.Sequence}
-			if err := s.Trail.add(everyPartition, stamp); err != nil {
+			if err := s.Trail.addMessage(refined, everyPartition, stamp); err != nil {
 				return err
 			}
 			continue
@@ -163,13 +165,21 @@ func (s *Source) trace(u *Unit, messages []broker.Message) error {
 			continue // silver-cleaner has put it into quarantine as it is
 		}
 		for row := range batch.Rows() {
-			if row.Waived != nil {
-				continue // a release speaks for itself alone
-			}
-			if err := s.Trail.add(u.Partition, row.Stamp); err != nil {
+			if err := s.traceRow(u, &row); err != nil {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// traceRow notes a reading of BRONZE. A release speaks for itself alone.
+func (s *Source) traceRow(u *Unit, row *wire.BronzeRow) error {
+	switch {
+	case row.Waived != nil:
+		return s.Trail.add(released, u.Partition, row.Stamp)
+	case !u.Releases:
+		return s.Trail.addMessage(refined, u.Partition, row.Stamp)
 	}
 	return nil
 }

@@ -5,25 +5,30 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"sync"
 
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/services/internal/refusal"
 )
 
 const (
-	messageBytes    = 16  // of a message in the file
-	messagesABlock  = 256 // sorted; the index in memory has an entry for each block
-	everyPartition  = -1
-	blockEntryBytes = messageBytes * messagesABlock
+	noteBytes      = 20  // of a note in the file
+	notesABlock    = 256 // sorted; the index in memory has an entry for each block
+	everyPartition = -1
+	everyIndex     = math.MaxUint32 // stands for all readings of a message
+	blockBytes     = noteBytes * notesABlock
 )
 
-// Trail is which messages of the ingress streams a replay has read, and could refine:
-// those whose readings it speaks for. A message is told by its sequence and its receive time,
-// since a stream that lost its tail, or was made anew, gives sequences again.
+// Trail is what a replay has read: which messages of the ingress streams it speaks for, of
+// which readings it has read releases, and over which this build fails. A message is told
+// by its sequence and its receive time, since a stream that lost its tail, or was made
+// anew, gives sequences again.
 //
-// It is kept on disk, sixteen bytes a message. It is safe for concurrent use.
+// It is kept on disk, twenty bytes a note. It is safe for concurrent use. A nil Trail takes
+// nothing in, and has nothing.
 type Trail struct {
 	mu     sync.Mutex
 	file   *os.File
@@ -32,25 +37,39 @@ type Trail struct {
 	loaded trailBlock // the block that was looked into last
 }
 
+// kind is what a note says.
+type kind byte
+
+const (
+	refined  kind = iota // the replay speaks for it
+	released             // a release of it was read
+	failed               // this build fails over it
+)
+
 // trailKey is a partition, −1 for readings of all, and an ingress stream.
 type trailKey struct {
+	kind
 	partition int
 	stream    uint32
 }
 
 type trailPart struct {
-	recent []trailMessage // not in the file yet
-	blocks []trailBlock   // in order of first once sorted
+	recent []note       // not in the file yet
+	blocks []trailBlock // in order of first once sorted
 	sorted bool
 }
 
-type trailMessage struct {
+// note is a reading, or all of a message.
+type note struct {
 	sequence uint64
 	received int64
+	index    uint32
 }
 
-func (m trailMessage) compare(n trailMessage) int {
-	return cmp.Or(cmp.Compare(m.sequence, n.sequence), cmp.Compare(m.received, n.received))
+func (m note) compare(n note) int {
+	return cmp.Or(
+		cmp.Compare(m.sequence, n.sequence), cmp.Compare(m.received, n.received), cmp.Compare(m.index, n.index),
+	)
 }
 
 // trailBlock is a block of the file.
@@ -58,7 +77,7 @@ type trailBlock struct {
 	first, last uint64 // sequences
 	reach       uint64 // the greatest last up to here
 	offset      int64
-	messages    []trailMessage // of the loaded one
+	notes       []note // of the loaded one
 	size        int
 }
 
@@ -82,21 +101,30 @@ func (t *Trail) Close() error {
 	return err
 }
 
-// add notes the message that a reading came with, in whatever order.
-func (t *Trail) add(partition int, s reading.Stamp) error {
+// addMessage notes the message that a reading came with, in whatever order.
+func (t *Trail) addMessage(k kind, partition int, s reading.Stamp) error {
+	s.Index = everyIndex
+	return t.add(k, partition, s)
+}
+
+// add notes a reading, in whatever order.
+func (t *Trail) add(k kind, partition int, s reading.Stamp) error {
+	if t == nil {
+		return nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := trailKey{partition, s.Stream}
+	key := trailKey{k, partition, s.Stream}
 	part := t.parts[key]
 	if part == nil {
 		part = new(trailPart)
 		t.parts[key] = part
 	}
-	m := trailMessage{s.Sequence, s.Received}
+	m := note{s.Sequence, s.Received, s.Index}
 	if n := len(part.recent); n > 0 && part.recent[n-1] == m {
 		return nil
 	}
-	if part.recent = append(part.recent, m); len(part.recent) < messagesABlock {
+	if part.recent = append(part.recent, m); len(part.recent) < notesABlock {
 		return nil
 	}
 	return t.store(part)
@@ -107,14 +135,15 @@ func (t *Trail) store(part *trailPart) error {
 	if len(part.recent) == 0 {
 		return nil
 	}
-	slices.SortFunc(part.recent, trailMessage.compare)
-	b := make([]byte, 0, blockEntryBytes)
+	slices.SortFunc(part.recent, note.compare)
+	b := make([]byte, 0, blockBytes)
 	for _, m := range part.recent {
 		b = binary.LittleEndian.AppendUint64(b, m.sequence)
 		b = binary.LittleEndian.AppendUint64(b, uint64(m.received))
+		b = binary.LittleEndian.AppendUint32(b, m.index)
 	}
 	if _, err := t.file.WriteAt(b, t.end); err != nil {
-		return fmt.Errorf("note %d messages that were read: %w", len(part.recent), err)
+		return fmt.Errorf("write down %d readings that were read: %w", len(part.recent), err)
 	}
 	part.blocks = append(part.blocks, trailBlock{
 		first: part.recent[0].sequence, last: part.recent[len(part.recent)-1].sequence,
@@ -125,24 +154,55 @@ func (t *Trail) store(part *trailPart) error {
 	return nil
 }
 
-// Has reports whether the message of a stamp was read, of a partition if readings
-// were read by partition.
+// Has reports whether the replay speaks for a reading of a partition: whether its message
+// was read, and this build does not fail over it.
 func (t *Trail) Has(partition int, s reading.Stamp) (bool, error) {
+	if has, err := t.holds(refined, partition, s); !has || err != nil {
+		return false, err
+	}
+	fails, err := t.Failed(partition, s)
+	return !fails, err
+}
+
+// Released reports whether a release of a reading was read.
+func (t *Trail) Released(partition int, s reading.Stamp) (bool, error) {
+	return t.holds(released, partition, s)
+}
+
+// Failed reports whether this build fails over a reading, or may: over a message of its
+// partition of which it is not known what it holds.
+func (t *Trail) Failed(partition int, s reading.Stamp) (bool, error) {
+	if t != nil {
+		t.mu.Lock()
+		opaque := t.parts[trailKey{failed, partition, refusal.ForeignStream}] != nil
+		t.mu.Unlock()
+		if opaque {
+			return true, nil
+		}
+	}
+	return t.holds(failed, partition, s)
+}
+
+// holds looks for a reading, by itself or with its message.
+func (t *Trail) holds(k kind, partition int, s reading.Stamp) (bool, error) {
+	if t == nil {
+		return false, nil
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, p := range [...]int{everyPartition, partition} {
-		part := t.parts[trailKey{p, s.Stream}]
+		part := t.parts[trailKey{k, p, s.Stream}]
 		if part == nil {
 			continue
 		}
-		if has, err := t.has(part, trailMessage{s.Sequence, s.Received}); has || err != nil {
+		if has, err := t.has(part, note{s.Sequence, s.Received, s.Index}); has || err != nil {
 			return has, err
 		}
 	}
 	return false, nil
 }
 
-func (t *Trail) has(part *trailPart, m trailMessage) (bool, error) {
+func (t *Trail) has(part *trailPart, m note) (bool, error) {
 	if err := t.store(part); err != nil {
 		return false, err
 	}
@@ -158,12 +218,14 @@ func (t *Trail) has(part *trailPart, m trailMessage) (bool, error) {
 		if part.blocks[n].last < m.sequence {
 			continue
 		}
-		messages, err := t.load(&part.blocks[n])
+		notes, err := t.load(&part.blocks[n])
 		if err != nil {
 			return false, err
 		}
-		if _, found := slices.BinarySearchFunc(messages, m, trailMessage.compare); found {
-			return true, nil
+		for _, one := range [...]note{m, {m.sequence, m.received, everyIndex}} {
+			if _, found := slices.BinarySearchFunc(notes, one, note.compare); found {
+				return true, nil
+			}
 		}
 	}
 	return false, nil
@@ -182,22 +244,23 @@ func (p *trailPart) sort() {
 	p.sorted = true
 }
 
-// load returns the messages of a block.
-func (t *Trail) load(b *trailBlock) ([]trailMessage, error) {
+// load returns the notes of a block.
+func (t *Trail) load(b *trailBlock) ([]note, error) {
 	if t.loaded.size > 0 && t.loaded.offset == b.offset {
-		return t.loaded.messages, nil
+		return t.loaded.notes, nil
 	}
-	var room [blockEntryBytes]byte
-	data := room[:b.size*messageBytes]
+	var room [blockBytes]byte
+	data := room[:b.size*noteBytes]
 	if _, err := t.file.ReadAt(data, b.offset); err != nil {
-		return nil, fmt.Errorf("look up messages that were read: %w", err)
+		return nil, fmt.Errorf("look up readings that were read: %w", err)
 	}
-	messages := t.loaded.messages[:0]
-	for ; len(data) > 0; data = data[messageBytes:] {
-		messages = append(messages, trailMessage{
+	notes := t.loaded.notes[:0]
+	for ; len(data) > 0; data = data[noteBytes:] {
+		notes = append(notes, note{
 			sequence: binary.LittleEndian.Uint64(data), received: int64(binary.LittleEndian.Uint64(data[8:])),
+			index: binary.LittleEndian.Uint32(data[16:]),
 		})
 	}
-	t.loaded = trailBlock{offset: b.offset, size: b.size, messages: messages}
-	return messages, nil
+	t.loaded = trailBlock{offset: b.offset, size: b.size, notes: notes}
+	return notes, nil
 }

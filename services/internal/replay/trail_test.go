@@ -9,7 +9,7 @@ import (
 )
 
 // TestTrail holds a trail against a set of what was added, in order and out of order:
-// a message is found by its sequence and receive time, in its partition or in all.
+// a reading is found by its stamp or with its message, in its partition or in all.
 func TestTrail(t *testing.T) {
 	t.Parallel()
 	type message struct {
@@ -20,6 +20,7 @@ func TestTrail(t *testing.T) {
 		return message{rapid.IntRange(-1, 2).Draw(t, "partition"), reading.Stamp{
 			Stream: rapid.Uint32Range(0, 1).Draw(t, "stream"), Sequence: rapid.Uint64Range(1, 2000).Draw(t, "sequence"),
 			Received: rapid.Int64Range(1, 2).Draw(t, "received"),
+			Index:    rapid.SampledFrom([]uint32{0, 1, 2, everyIndex}).Draw(t, "index"),
 		}}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
@@ -31,7 +32,7 @@ func TestTrail(t *testing.T) {
 		added := make(map[message]bool)
 		add := func(m message) {
 			added[m] = true
-			if err := trail.add(m.partition, m.stamp); err != nil {
+			if err := trail.add(refined, m.partition, m.stamp); err != nil {
 				rt.Fatal(err)
 			}
 		}
@@ -43,10 +44,15 @@ func TestTrail(t *testing.T) {
 		}
 		for n := range 2 {
 			for _, m := range rapid.SliceOfN(draw, 0, 300).Draw(rt, "asked") {
-				all := m
-				all.partition = -1
-				got, err := trail.Has(m.partition, m.stamp)
-				if want := added[m] || added[all]; got != want || err != nil {
+				want := false
+				for _, partition := range []int{m.partition, everyPartition} {
+					for _, index := range []uint32{m.stamp.Index, everyIndex} {
+						one := m
+						one.partition, one.stamp.Index = partition, index
+						want = want || added[one]
+					}
+				}
+				if got, err := trail.Has(m.partition, m.stamp); got != want || err != nil {
 					rt.Fatalf("%+v is there: %t, want %t: %v", m, got, want, err)
 				}
 			}

@@ -15,8 +15,9 @@ import (
 type Poison struct {
 	// Renew returns a Process as it was at the start: one that panicked is not trusted.
 	Renew func() func(context.Context, []broker.Message) (Output, error)
-	// Refuse returns the output that keeps the message in quarantine.
-	Refuse func(m *broker.Message, cause error) (Output, error)
+	// Refuse returns the output that keeps the message in quarantine or, where it is known
+	// what of it is at fault, that of it and what the rest becomes.
+	Refuse func(ctx context.Context, m *broker.Message, cause error) (Output, error)
 }
 
 // panicError is what was panicked with.
@@ -70,8 +71,8 @@ func (s *runner) isolate(ctx context.Context, messages []broker.Message, cause e
 		return s.pass(ctx, messages[half:])
 	}
 	m := &messages[0]
-	s.Logger.ErrorContext(ctx, "message is refused", "sequence", m.Sequence, "error", cause)
-	out, err := s.Poison.Refuse(m, cause)
+	s.Logger.ErrorContext(ctx, "message cannot be processed", "sequence", m.Sequence, "error", cause)
+	out, err := s.Poison.Refuse(ctx, m, cause)
 	if err == nil {
 		err = s.publish(ctx, out.Messages)
 	}

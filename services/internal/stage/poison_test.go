@@ -48,7 +48,7 @@ func TestPoisonIsIsolated(t *testing.T) {
 		OutStreams: []string{broker.StreamSilver, broker.StreamQuarantine},
 		Limits:     broker.BatchLimits{Bytes: 1 << 20, Linger: time.Second}, Until: 7,
 		Process: renew(),
-		Poison: &Poison{Renew: renew, Refuse: func(m *broker.Message, cause error) (Output, error) {
+		Poison: &Poison{Renew: renew, Refuse: func(_ context.Context, m *broker.Message, cause error) (Output, error) {
 			causes[m.Sequence] = cause
 			return Output{
 				Messages: []*nats.Msg{{Subject: broker.QuarantineSubject("silver", "undecodable"), Data: bytes.Clone(m.Data)}},
