@@ -165,7 +165,9 @@ func printVerified(out io.Writer, r *verify.Report) {
 			"apply the catalogue, then verify again"},
 		{r.Behind, "rows are to be computed anew under the newest epoch: apply the catalogue, or run a batch into " +
 			"another database, then verify again"},
-		{r.Unverifiable, "rows are unverifiable in part: " + r.Layer.String() + " holds some of their readings no more"},
+		{r.Failed, "readings are unverifiable: this build fails over them, which is a bug that the log tells more of"},
+		{r.Unverifiable, "rows are unverifiable in part: " + r.Layer.String() + " holds some of their readings no more, " +
+			"or this build fails over them"},
 		{r.Orphans, "rows have readings that " + r.Layer.String() + " has lost, though it holds later ones or should: " +
 			"the broker came back without its tail; they are unverifiable in part"},
 	} {

@@ -150,7 +150,7 @@ func (v *verification) row(ctx context.Context, r *goldstore.ContentRow, have []
 	if err != nil {
 		return err
 	}
-	if gone[removed] > 0 {
+	if gone[removed]+gone[failed] > 0 {
 		v.report.Unverifiable++
 	}
 	if gone[lost] > 0 {
@@ -203,7 +203,7 @@ func (v *verification) expected(
 		case may != nil && may.Stamp.Compare(h.Stamp) <= 0:
 			taken = append(taken, *h)
 		default:
-			is, err := v.origins.of(ctx, h)
+			is, err := v.origins.of(ctx, &w.Key.Series, h)
 			if err != nil {
 				return nil, gone, err
 			}

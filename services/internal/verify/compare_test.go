@@ -120,7 +120,7 @@ func TestARowThatIsBehindIsHeldAgainstItsOwnEpoch(t *testing.T) {
 			Config:   Config{Layer: replay.Readings, Differs: func(d *Difference) { told = append(told, d.What) }},
 			history:  &epochs.History{Epochs: all, Applied: tt.applied},
 			coverage: coverage{live: !tt.idle},
-			origins: origins{layer: replay.Readings, streams: map[string]broker.StreamStatus{
+			origins: origins{layer: replay.Readings, partitions: 1, streams: map[string]broker.StreamStatus{
 				broker.StreamReadings: {FirstSequence: 1, LastSequence: 99},
 			}, known: make(map[message]origin)},
 		}

@@ -19,6 +19,7 @@ const (
 	held    origin = iota // a message that the source holds: it should give the version
 	removed               // one that lies before what the source holds
 	lost                  // one that the source should hold, and does not
+	failed                // one over which this build fails
 	kindsOfOrigin
 )
 
@@ -26,10 +27,12 @@ const (
 // asks what the streams hold once the source was read: what was removed before could
 // not be read.
 type origins struct {
-	js      jetstream.JetStream
-	layer   replay.Layer
-	streams map[string]broker.StreamStatus
-	known   map[message]origin // of messages that the broker was asked for
+	js         jetstream.JetStream
+	layer      replay.Layer
+	partitions int
+	trail      *replay.Trail // of what was read
+	streams    map[string]broker.StreamStatus
+	known      map[message]origin // of messages that the broker was asked for
 }
 
 // message is a message of an ingress stream.
@@ -43,10 +46,17 @@ type message struct {
 // the other, have few messages in common with others.
 const maxKnown = 1 << 16
 
-// of returns where a version has come from.
-func (o *origins) of(ctx context.Context, v *gold.Version) (origin, error) {
+// of returns where a version of a series has come from.
+func (o *origins) of(ctx context.Context, series *reading.Series, v *gold.Version) (origin, error) {
+	partition := int(reading.Partition(series.EntityID, uint32(o.partitions)))
+	if fails, err := o.trail.Failed(partition, v.Stamp); fails || err != nil {
+		return failed, err
+	}
 	if v.Waived && o.layer != replay.Silver {
 		// A release is a message of BRONZE, which its version does not name.
+		if is, err := o.trail.Released(partition, v.Stamp); is || err != nil {
+			return held, err
+		}
 		if v.Released < replay.HeldSince(o.streams[broker.StreamBronze]).UnixNano() {
 			return removed, nil
 		}

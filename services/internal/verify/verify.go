@@ -5,8 +5,8 @@
 // positions must be in gold, or in quarantine; one that may still be on its way may
 // be. Everything else is a difference. A version of gold that the source does not give
 // is one only if the stream holds the message that it came with: what was removed, also
-// meanwhile, and what a broker lost that was restored to an older state, cannot be
-// checked and is counted.
+// meanwhile, what a broker lost that was restored to an older state, and what this build
+// fails over, cannot be checked and is counted.
 package verify
 
 import (
@@ -73,7 +73,8 @@ type Report struct {
 	Pending      uint64       `json:"pending"`      // versions and refusals that may still be on their way
 	Untold       uint64       `json:"untold"`       // those that may be because more is on its way than is told apart
 	Unsettled    uint64       `json:"unsettled"`    // those of metrics whose newest rules are not applied to all yet
-	Unverifiable uint64       `json:"unverifiable"` // rows with versions whose reading was removed from the stream
+	Failed       uint64       `json:"failed"`       // readings over which this build fails, which is a bug
+	Unverifiable uint64       `json:"unverifiable"` // rows with versions of these, or of readings that were removed
 	Orphans      uint64       `json:"orphans"`      // rows with versions whose reading the stream lost, in its tail
 	Behind       uint64       `json:"behind"`       // rows that an epoch computes otherwise which was not applied to them
 	Differences  uint64       `json:"differences"`  // rows that differ
@@ -149,6 +150,10 @@ func once(ctx context.Context, c Config) (report Report, err error) {
 		return report, err
 	}
 	defer func() { err = errors.Join(err, v.gathered.Close()) }()
+	if v.trail, err = replay.NewTrail(c.Dir); err != nil {
+		return report, err
+	}
+	defer func() { err = errors.Join(err, v.trail.Close()) }()
 	known, err := epochs.LoadHistory(ctx, catalogs)
 	if err != nil {
 		return report, err
@@ -180,6 +185,7 @@ type verification struct {
 	history  *epochs.History
 	tx       *goldstore.ReadTx
 	gathered *replay.Gathering
+	trail    *replay.Trail
 	report   Report
 	coverage coverage
 	origins  origins
@@ -220,7 +226,7 @@ func (v *verification) began(s Step) {
 func (v *verification) source() replay.Source {
 	return replay.Source{
 		Reading: v.reading, Topology: v.topology, History: v.history, Layer: v.Layer, Releases: true,
-		Selection: job.Selection{LastSequence: v.coverage.end(v.Layer)},
+		Selection: job.Selection{LastSequence: v.coverage.end(v.Layer)}, Trail: v.trail,
 	}
 }
 
@@ -237,7 +243,9 @@ func (v *verification) gather(ctx context.Context) error {
 			return err
 		}
 	}
-	v.origins = origins{js: v.JetStream, layer: v.Layer, known: make(map[message]origin)}
+	v.origins = origins{
+		js: v.JetStream, layer: v.Layer, partitions: v.topology.Partitions, trail: v.trail, known: make(map[message]origin),
+	}
 	v.origins.streams, err = v.statuses(ctx)
 	return err
 }
@@ -252,6 +260,9 @@ func (v *verification) take(ctx context.Context, b *replay.Batch) error {
 			for series, version := range silver.Versions() {
 				v.groups[v.kind(b, p, series.Metric, &version)].Add(series, version)
 			}
+		}
+		for _, batch := range part.Poison {
+			v.report.Failed += uint64(batch.Len()) // what became of it nobody can tell
 		}
 		for _, batch := range part.Refused {
 			for _, row := range aggregator.QuarantineRows(batch) {
