@@ -56,6 +56,14 @@ func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 			t.Errorf("status %d: %s%s", status, out, errOut)
 		}
 	})
+	t.Run("Verify", func(t *testing.T) {
+		t.Parallel()
+		// The broker is the folder's, on whatever port, not another's that listens where most do.
+		out, errOut, status := tool(t, nil, "verify", "--data", dir)
+		if status != 0 || !strings.Contains(out, "0 rows compared, 0 differ") {
+			t.Errorf("status %d: %s%s", status, out, errOut)
+		}
+	})
 	t.Run("CatalogApply", func(t *testing.T) {
 		t.Parallel()
 		natsURL := regexp.MustCompile(`nats://\S+`).FindString(said)

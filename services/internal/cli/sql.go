@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 
@@ -22,6 +23,9 @@ const (
 
 func postgresFolder(data string) string { return filepath.Join(data, "postgres") }
 
+// natsFile is where energy up notes the address of its NATS server.
+func natsFile(data string) string { return filepath.Join(data, "nats.url") }
+
 // databaseOf returns DATABASE_URL or, where it is not set, the address of the
 // private database of the energy up that runs on a folder.
 func databaseOf(environment map[string]string, data string) (string, error) {
@@ -36,9 +40,9 @@ func databaseOf(environment map[string]string, data string) (string, error) {
 	return found, nil
 }
 
-// withDatabase completes an environment by the database of energy up. Broker and
-// database belong together: one that is told its broker has to be told the
-// database too, or the folder.
+// withDatabase completes an environment by the database of energy up, and by its broker
+// where none is told. Broker and database belong together: one that is told its broker has
+// to be told the database too, or the folder.
 func withDatabase(environment map[string]string, data string, named bool) (map[string]string, error) {
 	if environment["DATABASE_URL"] != "" || environment["ENERGY_NATS_URL"] != "" && !named {
 		return environment, nil
@@ -52,6 +56,14 @@ func withDatabase(environment map[string]string, data string, named bool) (map[s
 		out = make(map[string]string)
 	}
 	out["DATABASE_URL"] = found
+	if out["ENERGY_NATS_URL"] == "" {
+		address, err := os.ReadFile(natsFile(data))
+		if err != nil {
+			return nil, fmt.Errorf("ENERGY_NATS_URL is not set, and of energy up: %w; "+
+				"start energy up of this build, or set ENERGY_NATS_URL", err)
+		}
+		out["ENERGY_NATS_URL"] = string(address)
+	}
 	return out, nil
 }
 

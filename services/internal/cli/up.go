@@ -233,6 +233,9 @@ func (u *up) startNATS(ctx context.Context) (*localnats.Server, error) {
 	}
 	u.environment["ENERGY_NATS_URL"] = server.URL()
 	u.mqttListen = server.MQTT()
+	if err := os.WriteFile(natsFile(u.data), []byte(server.URL()), 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("--data: %w", err), server.Stop())
+	}
 	return server, nil
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
+	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/refusal"
 	"github.com/energy-platform/energy/services/internal/replay"
 	"github.com/energy-platform/energy/services/internal/verify"
 )
@@ -39,8 +41,9 @@ has to be in gold or in quarantine. It may run beside live traffic: rows and
 positions are read in one snapshot, and readings that were on their way then may
 be in gold or not.
 
-It prints what differs, and ends with status 1 if anything does. Rows whose readings
-the stream holds no more are counted as unverifiable; those whose readings it lost,
+It prints what differs, and ends with status 1 if anything does. What it cannot check is
+counted, and is no difference: what may be on its way, and rows whose readings the
+stream holds no more, or this build fails over. Rows whose readings the stream lost,
 since the broker came back without its tail, are printed too. --format json prints an
 object a line: {"differs": …}, {"orphan": …}, {"lost": …}, and at last {"report": …}.
 
@@ -108,12 +111,18 @@ func (f *findings) row(kind, suffix string) func(*verify.Difference) {
 
 func (f *findings) refused(r *goldstore.QuarantineRow) {
 	received := time.Unix(0, r.Stamp.Received).UTC()
-	text := fmt.Sprintf("%s %s of %s %s, message %d of %s, received %s: it is neither in gold nor in quarantine",
-		r.Stage, r.Rule, r.Reading.EntityID, r.Reading.Metric, r.Stamp.Sequence, streamOf(r.Stamp.Stream),
-		received.Format(time.RFC3339Nano))
+	of, stream := r.Reading.EntityID+" "+r.Reading.Metric, streamOf(r.Stamp.Stream)
+	if r.Reading.EntityID == "" && r.Reading.Metric == "" {
+		of = "what names no reading"
+	}
+	if r.Stamp.Stream == refusal.ForeignStream {
+		stream = broker.StreamBronze // silver-cleaner could not read the message
+	}
+	text := fmt.Sprintf("%s %s of %s, message %d of %s, received %s: it is neither in gold nor in quarantine",
+		r.Stage, r.Rule, of, r.Stamp.Sequence, stream, received.Format(time.RFC3339Nano))
 	f.tell("lost", text, map[string]any{
 		"stage": r.Stage, "rule": r.Rule, "entity_id": r.Reading.EntityID, "metric": r.Reading.Metric,
-		"stream": streamOf(r.Stamp.Stream), "sequence": r.Stamp.Sequence, "index": r.Stamp.Index, "received": received,
+		"stream": stream, "sequence": r.Stamp.Sequence, "index": r.Stamp.Index, "received": received,
 	})
 }
 
