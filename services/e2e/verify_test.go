@@ -115,5 +115,17 @@ func TestVerify(t *testing.T) {
 			execSQL(t, p.databaseURL, mend)
 		}
 		p.verified(t, p.databaseURL, "readings")
+
+		// What docs/batch.md says mends it.
+		execSQL(t, p.databaseURL, "UPDATE gold.base SET sum = sum + 1 WHERE "+first)
+		p.batch(t, p.databaseURL)
+		if status, out := p.tool(p.databaseURL, "verify"); status != 1 {
+			t.Errorf("a replay mends a statistic by itself, which docs/batch.md denies: %s", out)
+		}
+		execSQL(t, p.databaseURL, "UPDATE gold.base SET epoch = 0 WHERE "+first+`;
+			UPDATE gold.base SET samples = '\x0102' WHERE `+last+"; DELETE FROM gold.base WHERE "+last+`;
+			DELETE FROM gold.quarantine WHERE ctid = (SELECT min(ctid) FROM gold.quarantine)`)
+		p.batch(t, p.databaseURL)
+		p.verified(t, p.databaseURL, "readings")
 	})
 }

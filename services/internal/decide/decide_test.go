@@ -392,7 +392,10 @@ func TestDecisions(t *testing.T) {
 		"judged as before":            {what: rejudge, e: judged(400), refused: "refuses it as before"},
 		"judged anew":                 {what: rejudge, e: judged(400, func(e *entry) { e.Epoch = 0 }), again: true},
 		"accepted now":                {what: rejudge, e: judged(230), again: true},
-		"judged again before":         {what: rejudge, e: judged(230, in(goldstore.StateJudgedAgain)), already: true},
+		"judged, over which judging failed": {what: rejudge, e: judged(230, func(e *entry) {
+			e.Rule, e.Rules, e.Epoch = "undecodable", reading.Rules(0).With(reading.Undecodable), 0
+		}), again: true},
+		"judged again before": {what: rejudge, e: judged(230, in(goldstore.StateJudgedAgain)), already: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
