@@ -216,6 +216,7 @@ type gathering struct {
 	// standing is those of groups that epochs which are not applied give without that.
 	standing map[gold.Key][]gold.Version
 	held     int
+	limit    int      // of held, at which it is tried to hold less
 	counted  bool     // whether readings are counted: in one pass of all
 	left     []bucket // that are to be planned in further passes
 	hearings map[reading.Series]*silver.Hearing
@@ -235,6 +236,7 @@ const maxNames = 10_000
 func newGathering(p *planner, partition int, of bucket) *gathering {
 	g := &gathering{
 		planner: p, bucket: of, partition: partition, again: cleaner.Again{Mark: math.MaxUint64},
+		limit:  p.PlanVersions,
 		groups: make(map[gold.Key][]gold.Version), standing: make(map[gold.Key][]gold.Version),
 		hearings: make(map[reading.Series]*silver.Hearing), benches: make(map[bench]*silver.Bench),
 	}
@@ -279,7 +281,7 @@ func (g *gathering) message(m *broker.Message) {
 			g.row(m, names, &row)
 		}
 	}
-	if g.held > g.PlanVersions {
+	if g.held > g.limit {
 		g.shrink()
 	}
 }
@@ -360,6 +362,7 @@ func (g *gathering) shrink() {
 			}
 		}
 	}
+	g.limit = max(g.PlanVersions, 2*g.held) // a series that does not fit is not gone through for each message
 }
 
 // several reports whether more than one series is gathered.
