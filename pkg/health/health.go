@@ -2,8 +2,9 @@
 // over HTTP and gRPC.
 //
 // A check asks a dependency when somebody wants to know; a report is what a
-// worker last said of itself. A service is down when any check fails, degraded
-// when only reports do, and ok otherwise.
+// worker last said of itself. A service is down when any check fails or a worker
+// says that nothing works without it, degraded when other workers are in trouble,
+// and ok otherwise.
 package health
 
 import (
@@ -94,6 +95,13 @@ func (m *Monitor) Report(name string, trouble error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reports[name] = next(m.reports[name], name, trouble, Degraded)
+}
+
+// Fail says what keeps the service as a whole from working, nil for nothing.
+func (m *Monitor) Fail(name string, trouble error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reports[name] = next(m.reports[name], name, trouble, Down)
 }
 
 // Note says something of a worker that is well.

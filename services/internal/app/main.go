@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,16 +29,29 @@ type Process struct {
 	Out, Err    io.Writer
 }
 
+// served is settings of a service that answers over HTTP.
+type served[T any] interface {
+	*T
+	Address() string
+}
+
 // Main runs a service with the settings that the environment gives until the
-// process is told to stop. It returns the process's exit status.
-func Main[T any](service string, p Process, run func(context.Context, T, *slog.Logger) error) int {
+// process is told to stop, or answers what it is asked: help, or how the service
+// is that runs with these settings. It returns the process's exit status.
+func Main[T any, P served[T]](
+	service string, p Process, run func(context.Context, T, *slog.Logger) error,
+) int {
+	asked := ""
+	if len(p.Args) == 1 {
+		asked = p.Args[0]
+	}
 	switch {
-	case len(p.Args) == 1 && slices.Contains([]string{"--help", "-h", "-help", "help"}, p.Args[0]):
+	case slices.Contains([]string{"--help", "-h", "-help", "help"}, asked):
 		fmt.Fprint(p.Out, help[T](service))
 		return 0
-	case len(p.Args) > 0:
-		fmt.Fprintf(p.Err, "%s: takes no arguments, got %q: its settings are environment variables, %s --help lists them\n",
-			service, p.Args, service)
+	case len(p.Args) > 0 && asked != "health":
+		fmt.Fprintf(p.Err, "%s: takes no arguments but health, got %q: its settings are environment variables, "+
+			"%s --help lists them\n", service, p.Args, service)
 		return 2
 	}
 	s, err := config.Load[T](config.Environment(p.Environment))
@@ -45,9 +59,12 @@ func Main[T any](service string, p Process, run func(context.Context, T, *slog.L
 		fmt.Fprintf(p.Err, "%s: %v\n", service, err)
 		return 2
 	}
-	tune(p.Environment, &s)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if asked == "health" {
+		return tellHealth(ctx, service, P(&s).Address(), p)
+	}
+	tune(p.Environment, &s)
 	log := Logger(p.Err, level(&s)).With("service", service)
 	log.InfoContext(ctx, "service starts")
 	if err := run(ctx, s, log); err != nil {
@@ -62,7 +79,8 @@ func Main[T any](service string, p Process, run func(context.Context, T, *slog.L
 func help[T any](service string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s runs until it is told to stop (SIGINT or SIGTERM), and logs JSON lines to standard error.\n"+
-		"It takes no arguments. Its settings are environment variables:\n\n", service)
+		"%s health asks the one that runs with the same settings how it is, and ends with 1 unless it works.\n"+
+		"Settings are environment variables:\n\n", service, service)
 	for _, v := range config.Variables[T]() {
 		fmt.Fprintf(&b, "  %-26s %s", v.Name, v.Doc)
 		if v.Default != "" {
@@ -71,6 +89,24 @@ func help[T any](service string) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// tellHealth prints how the service is that listens on an address, and returns the
+// exit status: 0 when it works, whatever may trouble it, and 1 otherwise.
+func tellHealth(ctx context.Context, service, address string, p Process) int {
+	status, err := health.Ask(ctx, address)
+	if err != nil {
+		fmt.Fprintf(p.Err, "%s: %v\n", service, err)
+		return 1
+	}
+	fmt.Fprintf(p.Out, "%s is %s\n", status.Service, status.State)
+	for _, c := range status.Components {
+		fmt.Fprintf(p.Out, "  %s is %s: %s\n", c.Name, c.State, cmp.Or(c.Detail, "well"))
+	}
+	if status.State == health.Down {
+		return 1
+	}
+	return 0
 }
 
 // Logger returns a JSON logger.
@@ -96,6 +132,7 @@ func runService(
 	ctx context.Context, needs Needs, listen Addresses, log *slog.Logger, build func(*Platform) []lifecycle.Run,
 ) (err error) {
 	monitor := health.New(needs.Name)
+	monitor.Fail(setup, errStarting)
 	grace := needs.Common.Grace
 	var queries *api
 	var overHTTP http.Handler

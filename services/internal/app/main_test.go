@@ -21,8 +21,9 @@ func TestMainAnswersWhatItIsCalledWith(t *testing.T) {
 	}{
 		{[]string{"--help"}, nil, 0, "ENERGY_INGRESS_SHARD       number of the ingress stream", ""},
 		{[]string{"-h"}, nil, 0, "(default nats://127.0.0.1:4222)", ""},
-		{[]string{"--nats", "x"}, nil, 2, "", `takes no arguments, got ["--nats" "x"]: its settings are environment variables`},
+		{[]string{"--nats", "x"}, nil, 2, "", `takes no arguments but health, got ["--nats" "x"]: its settings are environment variables`},
 		{nil, []string{"ENERGY_LINGER=soon"}, 2, "", "ENERGY_LINGER"},
+		{[]string{"health"}, []string{"ENERGY_HTTP_LISTEN=127.0.0.1:1"}, 1, "", "ingest: no answer from 127.0.0.1:1"},
 		{nil, nil, 1, "", "not today"},
 	} {
 		var out, errOut bytes.Buffer

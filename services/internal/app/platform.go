@@ -54,6 +54,10 @@ type Needs struct {
 	Syncs *broker.Durability
 }
 
+// setup names the health of what a service needs before it can work: it is down
+// until all of that is there.
+const setup = "setup"
+
 // Open connects and waits until the broker is provisioned and the store is
 // migrated, which it reports to the monitor meanwhile. It returns an error when
 // ctx ends first or a setting is wrong.
@@ -66,14 +70,13 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		p.Close()
 		return nil, err
 	}
-	monitor.Report("broker", errors.New("connecting"))
+	monitor.Fail(setup, errors.New("connecting to the broker"))
 	var err error
 	p.conn, err = broker.Connect(ctx, broker.ConnectConfig{URL: n.Broker.NATSURL, Name: n.Name, Logger: log})
 	if err != nil {
 		p.Close()
 		return nil, err
 	}
-	monitor.Forget("broker")
 	monitor.AddCheck("nats", func(context.Context) error { return broker.CheckConnection(p.conn) })
 	if err := p.await(ctx); err != nil {
 		p.Close()
@@ -143,7 +146,7 @@ func (p *Platform) await(ctx context.Context) error {
 	var backoff broker.Backoff
 	for told := ""; ; {
 		trouble := p.ready(ctx)
-		p.health.Report("setup", trouble)
+		p.health.Fail(setup, trouble)
 		if trouble == nil {
 			return nil
 		}

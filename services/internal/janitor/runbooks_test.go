@@ -38,7 +38,7 @@ func TestRunbooks(t *testing.T) {
 		}
 	}
 	for _, component := range []string{
-		"nats", "broker", "postgres", "setup", "catalog", "durability", "janitor", "stream …", "ingest.N", "silver.N", "gold.N",
+		"nats", "postgres", "setup", "catalog", "durability", "janitor", "stream …", "ingest.N", "silver.N", "gold.N",
 		"quarantine", "relay.N", "parents.N", "recompute.N",
 	} {
 		if !strings.Contains(string(index), "`"+component) {

@@ -173,6 +173,18 @@ func (s *Cleaner) Memory() int64 { return int64(s.Budget) + besides }
 // Memory returns how many bytes the process is expected to need at most.
 func (s *Aggregator) Memory() int64 { return int64(s.Budget) + s.CacheBytes + besides }
 
+// Address returns where the service answers over HTTP.
+func (s *Ingest) Address() string { return s.HTTPListen }
+
+// Address returns where the service answers over HTTP.
+func (s *Cleaner) Address() string { return s.HTTPListen }
+
+// Address returns where the service answers over HTTP.
+func (s *Aggregator) Address() string { return s.HTTPListen }
+
+// Address returns where the service answers over HTTP.
+func (s *Query) Address() string { return s.HTTPListen }
+
 // Level returns the least level that is logged.
 func (c Common) Level() slog.Level { return c.LogLevel }
 
