@@ -42,6 +42,7 @@ func held(tb testing.TB, p *broker.Positions) map[string]uint64 {
 	return sequences
 }
 
+// TestHolding proves invariant 19.
 func TestHolding(t *testing.T) {
 	t.Parallel()
 

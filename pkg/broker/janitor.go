@@ -65,9 +65,9 @@ type Sweeper struct {
 // NewSweeper returns a sweeper that trusts marks that are read from now on.
 func NewSweeper(js jetstream.JetStream) Sweeper { return Sweeper{js, js.Conn().Stats().Reconnects} }
 
-// Sweep removes from a stream what lies behind all of its readers and is older than
-// Keep says. What a reader has not read is never removed, and neither is the last
-// message: the stream's end is what positions are checked against. It needs the
+// Sweep removes from a stream what lies behind all of its readers and is older than Keep
+// says. What a reader has not read is never removed (invariant 19), and neither is the
+// last message: the stream's end is what positions are checked against. It needs the
 // permission to publish on $JS.API.STREAM.PURGE.<stream>.
 //
 // Marks must have been read before the call. One that does not fit the stream, since

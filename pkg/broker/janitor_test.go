@@ -212,7 +212,7 @@ func limitBronze(tb testing.TB, js jetstream.JetStream, bytes int64) {
 }
 
 // TestSweepKeepsWhatIsUnread sweeps at random times with random settings while readers
-// read at random, and compares with a list what each of them still finds.
+// read at random, and compares with a list what each of them still finds (invariant 19).
 func TestSweepKeepsWhatIsUnread(t *testing.T) {
 	t.Parallel()
 	js, _ := provisioned(t)

@@ -217,6 +217,7 @@ func fresh(t *testing.T, js jetstream.JetStream) []broker.Output {
 	}
 }
 
+// TestVerify proves invariant 4.
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	check := func(t *testing.T, js jetstream.JetStream, pos broker.Position, sequence uint64, reason string) {

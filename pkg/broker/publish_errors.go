@@ -71,7 +71,7 @@ func classify(err error) error {
 }
 
 // IsRefusal reports whether an error of a publish tells that the message is not
-// stored: the broker said so, or it never left. Any other leaves that open.
+// stored: the broker said so, or it never left. Any other leaves that open (invariant 16).
 func IsRefusal(err error) bool {
 	if _, ok := errors.AsType[*jetstream.APIError](err); ok {
 		return true

@@ -2,7 +2,7 @@
 //
 // A payload is JSON (an object, an array of objects, or one object a line),
 // SenML JSON, or protobuf (energy.v1.Reading or energy.v1.ReadingBatch). One
-// bad reading never spoils its neighbours: what can be delimited is refused
+// bad reading never spoils its neighbours (invariant 5): what can be delimited is refused
 // alone, and what stands before the place where delimiting ends is kept. Every
 // position of a message yields exactly one reading or one fault.
 //

@@ -56,8 +56,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzNeighbours puts anything that encoding/json takes, and some that it does
-// not, between good readings.
+// FuzzNeighbours puts anything that encoding/json takes, and some that it does not,
+// between good readings (invariant 5).
 func FuzzNeighbours(f *testing.F) {
 	for _, s := range append(objects, `null`, `"\x"`, `"`+"\t"+`"`, `01`, `[{"a":"]"}]`, `true`, "\"\xff\"") {
 		f.Add(s)

@@ -64,7 +64,7 @@ func (c *Aggregate) Spanned() bool { return c.Stats.Covered > 0 || !math.IsNaN(c
 // answered, those without readings too.
 //
 // Of metrics that are Paired a window also gets its share of the pairs of
-// readings that lie across its edges: its consumption is R(end) − R(start).
+// readings that lie across its edges: its consumption is R(end) − R(start) (invariant 10).
 // For this, Add the last row with readings before the first window, before any
 // other, and the first one after the last window, after any other.
 //
@@ -72,7 +72,7 @@ func (c *Aggregate) Spanned() bool { return c.Stats.Covered > 0 || !math.IsNaN(c
 // it, of the hours that do so outside these days, and of the base rows that are
 // left, all in time order; a day is the fold of its hours, an hour that of its
 // base rows. Whether an hour or a day comes stored or as its rows, the bits are
-// the same.
+// the same (invariant 13).
 type Aggregator struct {
 	metric  *catalog.Metric
 	windows Windows

@@ -56,7 +56,7 @@ const roomVersions = 256
 var ErrCorrupt = errors.New("corrupt version encoding")
 
 // Encode returns the canonical encoding of a normalized set of versions of the
-// row that starts at start, MaxVersions at most.
+// row that starts at start, MaxVersions at most: equal sets have equal bytes (invariant 2).
 func Encode(start int64, versions []Version) (samples, stamps []byte) {
 	b := make([]byte, 0, 64+8*len(versions))
 	b = AppendSamples(b, start, versions)
@@ -119,7 +119,7 @@ func gather(to []int64, versions []Version, get func(*Version) uint64) (zero boo
 }
 
 // Decode is the inverse of Encode. It returns ErrCorrupt, wrapped with what is
-// wrong, for bytes that Encode cannot have produced of a normalized set.
+// wrong, for bytes that Encode cannot have produced of a normalized set (invariant 2).
 func Decode(start int64, samples, stamps []byte) ([]Version, error) {
 	d := decoder{rest: samples}
 	versions := d.samples(start)

@@ -63,8 +63,8 @@ func TestCodecRoundTrip(t *testing.T) {
 	})
 }
 
-// FuzzDecode holds that there are no other bytes for a set than those of Encode:
-// what decodes encodes to the same bytes.
+// FuzzDecode holds that there are no other bytes for a set than those of Encode: what
+// decodes encodes to the same bytes (invariant 2).
 func FuzzDecode(f *testing.F) {
 	for _, set := range goldenSets() {
 		samples, stamps := gold.Encode(goldtest.Start, set)

@@ -189,9 +189,9 @@ func amount(m *catalog.Metric, g *gold.Aggregate) float64 {
 	return g.Stats.Energy
 }
 
-// TestConsumptionIsConserved proves that consumption telescopes: over any
-// windows, cut rows and windows without rows among them, each consumption is
-// R(end) − R(start), and all sum to R(last) − R(first).
+// TestConsumptionIsConserved proves that consumption telescopes: over any windows, cut
+// rows and windows without rows among them, each consumption is R(end) − R(start), and all
+// sum to R(last) − R(first) (invariant 10).
 func TestConsumptionIsConserved(t *testing.T) {
 	t.Parallel()
 	for _, window := range []time.Duration{15 * time.Minute, time.Hour} {

@@ -37,7 +37,8 @@ func (c *Aggregate) ClosesAt(m *catalog.Metric) int64 {
 	return max(c.End, c.Standing.FirstReceived) + int64(m.Lateness)
 }
 
-// Finality returns the finality of the answer as known at a time, in Unix ns.
+// Finality returns the finality of the answer as known at a time, in Unix ns
+// (invariant 15).
 //
 // A window is restated when a change of its winners came into force after it
 // closed, or one of an earlier reading that reaches into it. Of metrics that are

@@ -146,8 +146,8 @@ func told(m *catalog.Metric, winners []gold.Version, a, b int64) []gold.Version 
 	return winners[i:min(j+1, len(winners))]
 }
 
-// TestRestatedIsChangedAfterClosing compares the finality of answers with a walk
-// through the history of what they rest on.
+// TestRestatedIsChangedAfterClosing compares the finality of answers with a walk through
+// the history of what they rest on (invariant 15).
 func TestRestatedIsChangedAfterClosing(t *testing.T) {
 	t.Parallel()
 	const hour = int64(time.Hour)

@@ -74,8 +74,8 @@ func goldenSets() map[string][]gold.Version {
 	return sets
 }
 
-// TestGoldenBytes holds the stored form still: rows written today must be read
-// tomorrow, and equal sets must have equal bytes on every build.
+// TestGoldenBytes holds the stored form still: rows written today must be read tomorrow,
+// and equal sets must have equal bytes on every build (invariant 7).
 func TestGoldenBytes(t *testing.T) {
 	t.Parallel()
 	var got strings.Builder
@@ -106,8 +106,8 @@ func TestGoldenBytes(t *testing.T) {
 // foldsVariable holds the bits of another build's statistics.
 const foldsVariable = "ENERGY_TEST_FOLDS"
 
-// TestEveryBuildHasTheSameBits runs the golden test, and the folds of a million
-// products, in a build that has fused multiply-add.
+// TestEveryBuildHasTheSameBits runs the golden test, and the folds of a million products,
+// in a build that has fused multiply-add (invariant 2).
 func TestEveryBuildHasTheSameBits(t *testing.T) {
 	folds := bitsOfFolds()
 	if other := os.Getenv(foldsVariable); other != "" {

@@ -24,6 +24,7 @@ func normalized() *rapid.Generator[[]gold.Version] {
 	})
 }
 
+// TestMergeIsASemilattice proves invariants 2 and 18.
 func TestMergeIsASemilattice(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -57,6 +58,7 @@ func TestAnUnknownReleaseYields(t *testing.T) {
 	}
 }
 
+// TestAnyOrderSplitAndRepetitionEncodeEqually proves invariant 2.
 func TestAnyOrderSplitAndRepetitionEncodeEqually(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -27,8 +27,8 @@ type edge struct {
 //   - A step gauge holds its value: R grows by value × time.
 //   - A gauge whose readings are further apart than max_gap adds nothing.
 //
-// R(b)−R(a) telescopes over any partition of time, and over [t0, t1] it has the
-// bits of what Combine adds for the pair.
+// R(b)−R(a) telescopes over any partition of time (invariant 10), and over [t0, t1] it
+// has the bits of what Combine adds for the pair.
 type pair struct {
 	metric      *catalog.Metric
 	left, right edge

@@ -89,7 +89,7 @@ func of(m *catalog.Metric, v *Version) Partial {
 }
 
 // Fold returns the statistics of winners in time order, all that lie in a span
-// that ends at end (Unix ns): the left fold of Combine over them one by one.
+// that ends at end (Unix ns): the left fold of Combine over them one by one (invariant 7).
 func Fold(m *catalog.Metric, winners []Version, end int64) Partial {
 	return foldUnder(m, winners, math.MinInt64, end)
 }
@@ -136,7 +136,7 @@ func (p *Partial) overlap(n uint64) {
 // Combine returns the statistics of a's winners followed by b's. Every winner
 // of a must come before every winner of b, and what a has of spans that its
 // winners cover ends where b begins. Besides adding up, it accounts for the pair
-// (last of a, first of b).
+// (last of a, first of b). Statistics are its left fold, stored or not (invariant 7).
 func Combine(m *catalog.Metric, a, b Partial) Partial {
 	a.append(m, &b)
 	return a

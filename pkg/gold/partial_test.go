@@ -55,6 +55,7 @@ func end(vs []gold.Version, otherwise int64) int64 {
 // fold has no end that spans reach beyond.
 func fold(m *catalog.Metric, vs []gold.Version) gold.Partial { return gold.Fold(m, vs, math.MaxInt64) }
 
+// TestCombineLaws proves invariant 7.
 func TestCombineLaws(t *testing.T) {
 	t.Parallel()
 	for _, m := range metrics {

@@ -119,9 +119,9 @@ func refusedUntil(epochs catalog.Epochs, r *received) (until uint64) {
 	return until
 }
 
-// TestHeardReadingsEndAsIfNewlyReceived is the law of re-judging: whichever
-// epochs judged readings when they came, once each has been heard gold holds the
-// same versions, and of these count those that would if all readings came now.
+// TestHeardReadingsEndAsIfNewlyReceived is the law of re-judging: whichever epochs judged
+// readings when they came, once each has been heard gold holds the same versions, and of
+// these count those that would if all readings came now (invariant 17).
 func TestHeardReadingsEndAsIfNewlyReceived(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -11,7 +11,8 @@ import (
 	"github.com/energy-platform/energy/pkg/gold/goldtest"
 )
 
-// TestReplaceIsWhatItSays holds Replace and Common against sets written down plainly.
+// TestReplaceIsWhatItSays holds Replace and Common against sets written down plainly
+// (invariant 22).
 func TestReplaceIsWhatItSays(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -17,9 +17,9 @@ import (
 // windows without a row that an earlier reading covers. Pieces do not overlap,
 // come in order and lie inside one window each.
 //
-// Energy and covered time of a piece are those of its span; where readings
-// overlap, their energies add and the time counts once. What else there is of
-// a reading belongs to the piece that it begins in.
+// Energy and covered time of a piece are those of its span; where readings overlap,
+// their energies add and the time counts once (invariant 10). What else there is of a
+// reading belongs to the piece that it begins in.
 type Spread struct {
 	metric   *catalog.Metric
 	windows  Windows // that cut rows; the zero value cuts none

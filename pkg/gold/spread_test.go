@@ -267,9 +267,9 @@ func (s spans) step(
 	return next
 }
 
-// TestSpansAreSharedAmongWindows proves that energy and covered time of readings
-// that cover spans telescope: each window has the sum of overlap shares, and all
-// windows have the whole.
+// TestSpansAreSharedAmongWindows proves that energy and covered time of readings that
+// cover spans telescope: each window has the sum of overlap shares, and all windows have
+// the whole (invariant 10).
 func TestSpansAreSharedAmongWindows(t *testing.T) {
 	t.Parallel()
 	for _, window := range []time.Duration{15 * time.Minute, time.Hour} {
@@ -315,8 +315,8 @@ func (s spans) check(t *rapid.T, g *gold.Aggregate) {
 	}
 }
 
-// TestSpansHaveEqualBitsFromParentsAndRows answers from base rows, then with
-// some of the days and hours replaced by their folds, then a part of the windows.
+// TestSpansHaveEqualBitsFromParentsAndRows answers from base rows, then with some of the
+// days and hours replaced by their folds, then a part of the windows (invariant 13).
 func TestSpansHaveEqualBitsFromParentsAndRows(t *testing.T) {
 	t.Parallel()
 	for _, m := range spanning(15 * time.Minute) {

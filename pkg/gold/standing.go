@@ -31,7 +31,7 @@ type Standing struct {
 	FirstSettled, LastSettled int64
 }
 
-// Stand returns the standing of a normalized set of versions.
+// Stand returns the standing of a normalized set of versions (invariant 15).
 func Stand(h catalog.History, versions []Version) Standing {
 	var (
 		s     Standing
@@ -75,7 +75,8 @@ func countBefore(versions []Version, t int64) int {
 	return n
 }
 
-// inForce returns since when a version is in force.
+// inForce returns since when a version is in force: a released one since its release
+// (invariant 18).
 func inForce(h catalog.History, v *Version) int64 {
 	return max(v.Stamp.Received, v.Released, h.Since(v.Epoch))
 }

@@ -82,8 +82,8 @@ func search(v []gold.Version, before int64) int {
 
 func all(v []gold.Version) []gold.Version { return v }
 
-// TestStandingIsWhenWinnersChangedLast compares the standing of a set, and of
-// any fold of parts of its time, with a walk through the history of arrivals.
+// TestStandingIsWhenWinnersChangedLast compares the standing of a set, and of any fold of
+// parts of its time, with a walk through the history of arrivals (invariants 15 and 18).
 func TestStandingIsWhenWinnersChangedLast(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

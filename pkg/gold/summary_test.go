@@ -45,8 +45,8 @@ func drawRows(t *rapid.T, m *catalog.Metric, origin int64) (rows []gold.Stored, 
 	return rows, versions
 }
 
-// TestAnswersHaveEqualBitsFromParentsAndRows replaces the rows of some days and
-// hours by their folds, wherever a window holds these whole.
+// TestAnswersHaveEqualBitsFromParentsAndRows replaces the rows of some days and hours by
+// their folds, wherever a window holds these whole (invariant 13).
 func TestAnswersHaveEqualBitsFromParentsAndRows(t *testing.T) {
 	t.Parallel()
 	metrics := []catalog.Metric{

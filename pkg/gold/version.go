@@ -73,7 +73,7 @@ func compareContents(v, w *Version) int {
 
 // Normalize sorts versions into canonical order in place and keeps, of
 // duplicates, one with the smallest stamp and the earliest release: who released
-// a reading first has done it. It returns the shortened slice.
+// a reading first has done it (invariant 18). It returns the shortened slice.
 func Normalize(versions []Version) []Version {
 	for i := range versions {
 		versions[i].Value += 0 // −0 is stored as 0
@@ -117,8 +117,8 @@ func earlier(a, b int64) int64 {
 	return min(a, b)
 }
 
-// Merge returns the union of two normalized sets, normalized. Neither argument
-// is changed; the result may share memory with one of them.
+// Merge returns the union of two normalized sets, normalized (invariants 2 and 18).
+// Neither argument is changed; the result may share memory with one of them.
 func Merge(a, b []Version) []Version {
 	if len(a) == 0 {
 		return b
@@ -161,7 +161,7 @@ func Equal(a, b []Version) bool { return slices.Equal(a, b) }
 // So, once each reading's judgements under all epochs are there, as
 // silver.Hearing gives them, the winners are those of the newest epoch's
 // judgements alone: what an earlier epoch accepted and the newest does not is
-// overruled, and of what both accept the newest has no greater stamp.
+// overruled, and of what both accept the newest has no greater stamp (invariant 17).
 func Winners(dst, versions []Version) []Version {
 	for i := 0; i < len(versions); {
 		j := i + 1

@@ -42,7 +42,7 @@ func ParseCalendar(name string) (Calendar, bool) {
 
 // Windows divides time into the windows of an answer: fixed ones that count
 // from the Unix epoch, or calendar ones in a zone. Make one with FixedWindows
-// or CalendarWindows.
+// or CalendarWindows. Every instant is in exactly one (invariant 9).
 type Windows struct {
 	fixed    time.Duration
 	calendar Calendar

@@ -26,6 +26,7 @@ func zone(t testing.TB, name string) *time.Location {
 	return loc
 }
 
+// TestCalendarWindowsDivideTime proves invariant 9.
 func TestCalendarWindowsDivideTime(t *testing.T) {
 	t.Parallel()
 	for _, name := range zones {

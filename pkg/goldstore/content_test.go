@@ -73,8 +73,8 @@ func drawDeliveries(t *rapid.T, all []judged) [][]judged {
 
 const empty = `TRUNCATE gold.base, gold.parts, gold.series, gold.positions, gold.outbox`
 
-// Whatever order, repetition, grouping, cache and company versions come by,
-// gold.content is that of a single flush, and what a naive recomputation says.
+// Whatever order, repetition, grouping, cache and company versions come by, gold.content
+// is that of a single flush, and what a naive recomputation says (invariant 3).
 func TestContent(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 2)

@@ -66,8 +66,8 @@ func openCuttable(t *testing.T, url, application string) (*Store, *cutter) {
 	return &Store{pool: pool, hashID: SeriesID, weeks: map[int64]struct{}{}}, cut
 }
 
-// A flush that is killed at any point and tried again, from the position that
-// is found, stores what a single undisturbed one does, and its message once.
+// A flush that is killed at any point and tried again, from the position that is found,
+// stores what a single undisturbed one does, and its message once (invariant 1).
 func TestKilledFlush(t *testing.T) {
 	t.Parallel()
 	url, c := database(t), defaultCatalog(t, 2)

@@ -212,6 +212,7 @@ func TestSeriesIDIsFixed(t *testing.T) {
 // seriesID was computed by another program from the definition.
 const seriesID = 8771475563364088227
 
+// TestOutbox proves invariant 8.
 func TestOutbox(t *testing.T) {
 	t.Parallel()
 	c := defaultCatalog(t, 1)

@@ -77,8 +77,8 @@ WITH added AS (
 UPDATE gold.days AS d SET stale = true
 FROM added WHERE d.series_id = added.series_id AND d.start = added.day AND NOT d.stale`
 
-// mark marks the days that change and are not known to be marked: those of the
-// rows that change, and those that a reading of such a row reaches into or did.
+// mark marks the days that change and are not known to be marked: those of the rows that
+// change, and those that a reading of such a row reaches into or did (invariant 13).
 func (t *transaction) mark(ctx context.Context, tx pgx.Tx) error {
 	t.marked = t.marked[:0]
 	for i := range t.items {

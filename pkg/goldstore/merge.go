@@ -175,7 +175,7 @@ func (t *transaction) report(result *Result) {
 // the broker's limit of 1 MiB whatever the series' names are.
 const feedChanges = 500
 
-// feed puts the messages about the changes into the outbox. The first has the
+// feed puts the messages about the changes into the outbox (invariant 8). The first has the
 // id that was taken along with BEGIN.
 func (t *transaction) feed(ctx context.Context, tx pgx.Tx, id int64, result *Result) error {
 	if t.flush.Feed == nil {

@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// The functions of the schema that give answers give the API's (invariant 14).
+//
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
 

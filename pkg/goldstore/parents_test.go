@@ -53,9 +53,9 @@ func rollAll(ctx context.Context, r *Roller) error {
 	}
 }
 
-// Whatever late writes two writers make while two rollers are at work, each
-// parent that is not stale is the fold of its base rows, in every snapshot, and
-// in the end there is one for each hour and day.
+// Whatever late writes two writers make while two rollers are at work, each parent that is
+// not stale is the fold of its base rows, in every snapshot, and in the end there is one
+// for each hour and day (invariant 13).
 func TestParents(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 2)
@@ -252,8 +252,8 @@ func addNaively(m *catalog.Metric, into map[int64]gold.Stored, start int64, widt
 	into[start] = p
 }
 
-// A late write sets the parents of its day stale, whatever the writer
-// remembers, and of the day that its reading reaches into or did, and no other.
+// A late write sets the parents of its day stale, whatever the writer remembers, and of
+// the day that its reading reaches into or did, and no other (invariant 13).
 func TestLateWrites(t *testing.T) {
 	t.Parallel()
 	const (

@@ -93,7 +93,7 @@ func (p *Pieces) Each(whole func(*gold.Stored) error, cut func(*gold.Stored, []g
 // days that lie inside a window, hours that do so, and base rows for the rest and
 // wherever folds are missing, stale or made under other parameters; of metrics that
 // are not Paired pieces of base rows, see gold.Spread. A gold.Aggregator makes the
-// same answer of them, bit for bit, as of base rows alone.
+// same answer of them, bit for bit, as of base rows alone (invariant 13).
 //
 // All is read at once and held in memory: ask for as much as fits.
 func (tx *ReadTx) Pieces(ctx context.Context, asks []Ask) ([]Pieces, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Plan returns what Flush would do with the groups, in one snapshot, and writes
-// nothing.
+// nothing (invariant 22).
 func (w *Writer) Plan(ctx context.Context, f Flush) (result Result, err error) {
 	if err := f.check(); err != nil {
 		return result, err

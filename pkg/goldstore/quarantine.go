@@ -106,11 +106,11 @@ WHERE (q.received_ns, q.stream, q.sequence, q.index, q.stage, q.rule, q.epoch) =
 	(s.received_ns, s.stream, s.sequence, s.index, s.stage, s.rule, s.epoch)
 	AND (q.state, q.person, q.decided_at_ns, q.reason) IS DISTINCT FROM (s.state, s.person, s.decided_at_ns, s.reason)`
 
-// ProjectQuarantine stores rows and what became of readings, computes the states of
-// all that concerns these readings, and moves the position of their stream, in one
-// transaction. States are a function of the rows and decisions stored so far. Texts
-// are stored with NUL and invalid UTF-8 replaced by U+FFFD. It returns
-// ErrPositionMoved as Flush does.
+// ProjectQuarantine stores rows and what became of readings, computes the states of all
+// that concerns these readings, and moves the position of their stream, in one
+// transaction. States are a function of the rows and decisions stored so far
+// (invariant 18). Texts are stored with NUL and invalid UTF-8 replaced by U+FFFD. It
+// returns ErrPositionMoved as Flush does.
 func (s *Store) ProjectQuarantine(
 	ctx context.Context, move PositionMove, rows []QuarantineRow, decisions []QuarantineDecision,
 ) error {

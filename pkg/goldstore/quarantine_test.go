@@ -87,8 +87,8 @@ func naiveEntries(all []told) map[QuarantineKey]string {
 	return entries
 }
 
-// TestStatesAreAFunctionOfTheStream projects the same rows in several orders, cuts
-// and repetitions.
+// TestStatesAreAFunctionOfTheStream projects the same rows in several orders, cuts and
+// repetitions (invariant 18).
 func TestStatesAreAFunctionOfTheStream(t *testing.T) {
 	t.Parallel()
 	s := open(t)

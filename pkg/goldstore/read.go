@@ -17,9 +17,9 @@ import (
 // safe for concurrent use.
 type ReadTx struct{ tx pgx.Tx }
 
-// Read calls fn with a snapshot: REPEATABLE READ, read only. It returns fn's
-// error. The snapshot keeps the server from cleaning up behind it: fn should
-// not wait for others.
+// Read calls fn with one snapshot (invariant 11): REPEATABLE READ, read only. It returns
+// fn's error. The snapshot keeps the server from cleaning up behind it: fn should not
+// wait for others.
 func (s *Store) Read(ctx context.Context, fn func(*ReadTx) error) error {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
 	return pgx.BeginTxFunc(ctx, s.pool, options, func(tx pgx.Tx) error { return missingTable(fn(&ReadTx{tx})) })

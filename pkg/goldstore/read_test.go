@@ -382,6 +382,7 @@ func TestBoundsTellOfRowsWithoutReadings(t *testing.T) {
 	})
 }
 
+// TestReadIsOneSnapshot proves invariant 11.
 func TestReadIsOneSnapshot(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 1)

@@ -186,7 +186,7 @@ func TestContentRows(t *testing.T) {
 	}
 }
 
-// TestBatchMoves: a record moves with the rows that it counts, once.
+// TestBatchMoves: a record moves with the rows that it counts, once (invariant 22).
 func TestBatchMoves(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 2)

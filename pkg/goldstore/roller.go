@@ -25,7 +25,7 @@ type RollerConfig struct {
 const defaultRollDays = 200
 
 // Roller folds the days of one partition, and their hours. Folds are derived: they
-// hold what the rows of gold.base say, or are marked as changed.
+// hold what the rows of gold.base say, or are marked as changed (invariant 13).
 // It is not safe for concurrent use; any number of rollers of one partition,
 // here or elsewhere, may run at the same time.
 type Roller struct {

@@ -35,8 +35,8 @@ func drawBursts(t *rapid.T) []judged {
 	return all
 }
 
-// Windows that are stored in parts have equal content whatever order,
-// repetition, grouping, cache and second writer their versions come by.
+// Windows that are stored in parts have equal content whatever order, repetition,
+// grouping, cache and second writer their versions come by (invariant 3).
 func TestContentOfFullWindows(t *testing.T) {
 	t.Parallel()
 	s, c := open(t), defaultCatalog(t, 1)

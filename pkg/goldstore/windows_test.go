@@ -28,7 +28,7 @@ func windowed(t *testing.T) (early, late *catalog.Catalog) {
 	return early, epochs.Newest()
 }
 
-// The same reading in rows of two widths would count twice (invariant 2).
+// The same reading in rows of two widths would count twice (invariants 2 and 3).
 func TestWindowsOfAMetric(t *testing.T) {
 	t.Parallel()
 	early, late := windowed(t)

@@ -73,13 +73,13 @@ func (w *Writer) DropCache() { w.cache.clear() }
 // CacheBytes returns the size of the rows kept in memory.
 func (w *Writer) CacheBytes() int64 { return w.cache.used }
 
-// Flush merges the groups into their rows in one transaction and moves the
-// position. It returns ErrPositionMoved when the position is not at Move.From,
-// *CollisionError when a series' id is taken, ErrCatalogBehind when a row that
-// it would change, a version in it, or the partition follows a later epoch, and
-// ErrOtherWindow when a metric has rows of another width. After any error nothing of
-// the flush is stored, but for a connection lost during commit, after which
-// LoadPosition tells.
+// Flush merges the groups into their rows in one transaction and moves the position
+// (invariants 1 and 3). It returns ErrPositionMoved when the position is not at
+// Move.From, *CollisionError when a series' id is taken, ErrCatalogBehind when a row
+// that it would change, a version in it, or the partition follows a later epoch, and
+// ErrOtherWindow when a metric has rows of another width. After any error nothing of the
+// flush is stored, but for a connection lost during commit, after which LoadPosition
+// tells.
 func (w *Writer) Flush(ctx context.Context, f Flush) (Result, error) {
 	if err := f.check(); err != nil {
 		return Result{}, err

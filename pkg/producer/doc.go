@@ -1,5 +1,5 @@
 // Package producer publishes readings from an application to the platform and
-// tells truthfully what became of each.
+// tells truthfully what became of each (invariant 16).
 //
 //	p, err := producer.New(js, producer.Options{Subject: "readings.site-7"})
 //	go p.Run(ctx)

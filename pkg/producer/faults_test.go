@@ -15,6 +15,7 @@ import (
 	"github.com/energy-platform/energy/pkg/producer"
 )
 
+// TestFaults proves invariant 16.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	t.Run("ARestartOfTheBrokerLosesNothing", func(t *testing.T) {

@@ -20,7 +20,8 @@ import (
 func isUnconfirmed(err error) bool { return errors.Is(err, producer.ErrUnconfirmed) }
 
 // TestReceiptsAreTrue is the promise: whatever calls, sizes and bounds, every reading
-// whose receipt says stored is in the stream exactly there, and all others are wrong.
+// whose receipt says stored is in the stream exactly there, and all others are wrong
+// (invariant 16).
 func TestReceiptsAreTrue(t *testing.T) {
 	t.Parallel()
 	js := provisioned(t, 0)

@@ -11,7 +11,7 @@ import (
 // What it says of a reading depends on the reading, its stamp, its waivers and
 // the epochs alone, not on which of them have judged it before. So it makes no
 // difference to gold, byte for byte, which epoch was in force where a reading
-// was first judged, once the reading has been heard.
+// was first judged, once the reading has been heard (invariant 17).
 type Hearing struct{ benches []*Bench }
 
 // NewHearing prepares for readings of an entity and metric that come with a

@@ -3,7 +3,7 @@
 // table of rules whether they count.
 //
 // A judgement depends on the reading, its stamp, its waivers and the catalogue
-// alone. The clock of every rule is the reading's receive time, so that a
+// alone (invariant 6). The clock of every rule is the reading's receive time, so that a
 // reading judged again a year later gets the same judgement.
 package silver
 

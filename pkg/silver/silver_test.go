@@ -43,6 +43,7 @@ func judge(t *testing.T, r reading.Reading, waived reading.Rules) silver.Judgeme
 			&reading.Waiver{Rules: waived, Decision: released})
 }
 
+// TestRules proves invariant 6.
 func TestRules(t *testing.T) {
 	t.Parallel()
 	good := reading.Reading{EntityID: "m1", Metric: "voltage", Unit: "V", Time: received.UnixNano(), Value: 230}

@@ -248,7 +248,7 @@ func killedBatch(t *testing.T, p *platform, live []string) {
 }
 
 // TestRunBatchBesideTraffic: a replay of what the platform has disturbs nothing while
-// readings come in and a catalogue is applied.
+// readings come in and a catalogue is applied (invariant 21).
 func TestRunBatchBesideTraffic(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)
@@ -303,7 +303,8 @@ func readingsEnd(t *testing.T, js jetstream.JetStream) string {
 	return fmt.Sprint(s.LastSequence)
 }
 
-// TestRebuild: what a wrong rule left in gold is taken out, exactly in the range.
+// TestRebuild: what a wrong rule left in gold is taken out, exactly in the range
+// (invariant 22).
 func TestRebuild(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)

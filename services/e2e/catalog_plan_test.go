@@ -63,9 +63,9 @@ func (p *platform) planned(
 	return before, after, plan
 }
 
-// TestPlanIsWhatIsMade mends a wrong unit factor, a range that is too tight above and
-// none below, and parameters of gold, on a live platform: every answer that the plan
-// names changes as it says, and no other does.
+// TestPlanIsWhatIsMade mends a wrong unit factor, a range that is too tight above and none
+// below, and parameters of gold, on a live platform: every answer that the plan names
+// changes as it says, and no other does (invariant 20).
 func TestPlanIsWhatIsMade(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)

@@ -140,6 +140,7 @@ func neverWrong(t *testing.T, readings []map[string]any) []string {
 	return p.statistics(t)
 }
 
+// TestCatalog proves invariant 17.
 func TestCatalog(t *testing.T) {
 	t.Parallel()
 	readings := siteReadings(siteStart, 6)

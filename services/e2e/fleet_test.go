@@ -36,9 +36,9 @@ func fleetConfig() simulated.Config {
 	return c
 }
 
-// TestFleetEqualsItsTruth publishes what a simulated fleet of meters sends, its
-// messages shuffled, and holds every answer over gRPC, REST and SQL against what
-// the fleet knows to be true.
+// TestFleetEqualsItsTruth publishes what a simulated fleet of meters sends, its messages
+// shuffled, and holds every answer over gRPC, REST and SQL against what the fleet knows to
+// be true (invariant 14).
 func TestFleetEqualsItsTruth(t *testing.T) {
 	t.Parallel()
 	f, err := simulated.New(fleetConfig())

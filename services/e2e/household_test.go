@@ -138,8 +138,8 @@ func incomplete(t *testing.T, p *platform) {
 	}
 }
 
-// TestSameReadingsSameValues publishes the same readings in order to one
-// platform, and shuffled, doubled, in other sizes and both formats to another.
+// TestSameReadingsSameValues publishes the same readings in order to one platform, and
+// shuffled, doubled, in other sizes and both formats to another (invariant 3).
 func TestSameReadingsSameValues(t *testing.T) {
 	t.Parallel()
 	plain, mixed := embedded(t), embedded(t)

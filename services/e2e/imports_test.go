@@ -38,7 +38,8 @@ func dependencies(t *testing.T) map[string][]string {
 	}
 }
 
-// TestArrowsPointOneWay holds main → builder → service → domain and adapters.
+// TestArrowsPointOneWay holds main → builder → service → domain and adapters
+// (invariant 12).
 func TestArrowsPointOneWay(t *testing.T) {
 	t.Parallel()
 	deps := dependencies(t)

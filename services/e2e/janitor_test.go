@@ -131,7 +131,8 @@ func TestSilverUnreadBeyondTheHorizonLosesNothing(t *testing.T) {
 // TestAFullReadingsRefusesUntilThereIsRoom fills READINGS while nobody reads it: a
 // JetStream publisher is told, a plain NATS publisher is not, and neither is stored. When
 // readers and the janitor have made room it takes in again, and gold has exactly what was
-// acknowledged. What MQTT publishers see is held by TestAPubackDoesNotMeanStored.
+// acknowledged (invariant 19). What MQTT publishers see is held by
+// TestAPubackDoesNotMeanStored.
 func TestAFullReadingsRefusesUntilThereIsRoom(t *testing.T) {
 	t.Parallel()
 	a := assemble(t, time.Second)

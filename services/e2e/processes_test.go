@@ -178,9 +178,9 @@ func readingsIn(s *energyv1.GetPipelineStatusResponse, stage string) uint64 {
 	return 0
 }
 
-// TestKilledServicesEndInTheSameRows publishes to four service processes, kills
-// each of them once with SIGKILL while it is at work, and compares the end with
-// a platform in one process that nothing happened to.
+// TestKilledServicesEndInTheSameRows publishes to four service processes, kills each of
+// them once with SIGKILL while it is at work, and compares the end with a platform in one
+// process that nothing happened to (invariants 1 and 4).
 func TestKilledServicesEndInTheSameRows(t *testing.T) {
 	t.Parallel()
 	f := separate(t)

@@ -33,8 +33,8 @@ func (p *platform) bronzeEnd(t *testing.T) uint64 {
 }
 
 // TestReleasesSurviveKills kills, with SIGKILL, the service that releases when the
-// readings are in BRONZE and the entries do not show it yet, and those that carry
-// them on; what was released is released again by another.
+// readings are in BRONZE and the entries do not show it yet, and those that carry them on;
+// what was released is released again by another (invariant 18).
 func TestReleasesSurviveKills(t *testing.T) {
 	t.Parallel()
 	const entities = 40

@@ -123,8 +123,8 @@ func (p *platform) quiet(t *testing.T) {
 	}
 }
 
-// TestReleasedReadingsCount releases a reading that was out of range: it counts from
-// then on, and not before; the window, which had closed, is restated.
+// TestReleasedReadingsCount releases a reading that was out of range: it counts from then
+// on, and not before; the window, which had closed, is restated (invariant 18).
 func TestReleasedReadingsCount(t *testing.T) {
 	t.Parallel()
 	p := strictPlatform(t)
@@ -226,7 +226,7 @@ func (p *platform) releaseUnseen(t *testing.T, key, person string) {
 	}
 }
 
-// TestDecisionsOnQuarantine goes through what else becomes of entries.
+// TestDecisionsOnQuarantine goes through what else becomes of entries (invariant 18).
 func TestDecisionsOnQuarantine(t *testing.T) {
 	t.Parallel()
 	t.Run("DiscardedThenReleased", func(t *testing.T) {

@@ -79,10 +79,10 @@ func (p *platform) follow(ctx context.Context, t *testing.T, w *energyv1.Window,
 	}()
 }
 
-// TestLateChangesRestate takes a day two months ago that is final. A late
-// reading, a correction and a withdrawal restate the quarter of an hour, the hour
-// and the day that they lie in, for who asks and for who watches, and nothing
-// else. It runs beside no other test: it measures time.
+// TestLateChangesRestate takes a day two months ago that is final. A late reading, a
+// correction and a withdrawal restate the quarter of an hour, the hour and the day that
+// they lie in, for who asks and for who watches, and nothing else (invariant 15). It runs
+// beside no other test: it measures time.
 func TestLateChangesRestate(t *testing.T) { //nolint:paralleltest // see above
 	p := embedded(t)
 	day := time.Now().UTC().Truncate(24*time.Hour).AddDate(0, -2, 0)

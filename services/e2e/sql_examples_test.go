@@ -13,9 +13,9 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// TestSQLExamples runs the examples of docs/sql.md, in order: it publishes what
-// stands as JSON, and compares the answer of each query, as psql prints it, with
-// the block that follows.
+// TestSQLExamples runs the examples of docs/sql.md, in order: it publishes what stands as
+// JSON, and compares the answer of each query, as psql prints it, with the block that
+// follows (invariant 14).
 func TestSQLExamples(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/sql.md")

@@ -18,7 +18,7 @@ import (
 
 // TestVerifyWhileStagesStandStill verifies what the stages have left, with messages in
 // BRONZE that silver-cleaner has still to read: what may come of them is neither lost nor
-// different, and what cannot be told from it is not called verified.
+// different, and what cannot be told from it is not called verified (invariant 21).
 //
 //nolint:tparallel // the sessions share a broker's folder
 func TestVerifyWhileStagesStandStill(t *testing.T) {

@@ -182,8 +182,8 @@ func (w *watcher) equals(t *testing.T, want map[string]*energyv1.Aggregate) {
 	}
 }
 
-// TestWatchReportsNeighbours sends readings of a register whose windows lie
-// between readings: each moves what the windows up to its neighbours have.
+// TestWatchReportsNeighbours sends readings of a register whose windows lie between
+// readings: each moves what the windows up to its neighbours have (invariant 10).
 func TestWatchReportsNeighbours(t *testing.T) {
 	t.Parallel()
 	p := embedded(t)

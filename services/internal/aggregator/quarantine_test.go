@@ -17,8 +17,8 @@ import (
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
-// TestABadMessageStopsNoProjection projects a message that no row can hold, its
-// rule being longer than a key may be, among messages that can be stored.
+// TestABadMessageStopsNoProjection projects a message that no row can hold, its rule being
+// longer than a key may be, among messages that can be stored (invariant 4).
 func TestABadMessageStopsNoProjection(t *testing.T) {
 	t.Parallel()
 	d := deps(t)

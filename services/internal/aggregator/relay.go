@@ -14,7 +14,7 @@ import (
 
 // relay publishes the outbox of one partition on the GOLD feed: what earlier
 // owners left first, then what each flush adds. An entry is deleted once the
-// broker has it, so that every change is published at least once.
+// broker has it, so that every change is published at least once (invariant 8).
 type relay struct {
 	Deps
 	name      string

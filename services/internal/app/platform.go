@@ -1,5 +1,6 @@
 // Package app puts services together. The mains, `energy up` and the end-to-end
-// tests all build them here, so that they run the same thing.
+// tests all build them here, so that they run the same thing. It knows all services, and no
+// service knows it (invariant 12).
 package app
 
 import (

@@ -10,7 +10,7 @@ import (
 // made tells which answers the epochs since the applied one have changed, from the
 // versions that rows keep: as they were known before the first of these epochs, and as
 // they are, both of the readings that were there by then. So it is the same whenever
-// it is asked, whatever has come in since.
+// it is asked, whatever has come in since (invariant 20).
 func (a *application) made(ctx context.Context, applied uint64) (*Effect, error) {
 	e := newEffect(nil)
 	newest := a.at.Epoch

@@ -12,8 +12,9 @@ import (
 )
 
 // marks returns where the epoch's markers stand, the first one in each partition of
-// BRONZE. However often applying is stopped and taken up again they are the same
-// ones, so that what is judged again is the same. Applied is the epoch applied last.
+// BRONZE. However often applying is stopped and taken up again they are the same ones,
+// so that what is judged again is the same (invariant 17). Applied is the epoch applied
+// last.
 //
 // Before any is published it is kept behind which sequence they stand. So they are
 // found again also where a run was stopped before it could keep their own.

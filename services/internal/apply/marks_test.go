@@ -45,8 +45,8 @@ func opened(t *testing.T) (a *application, publish func(data []byte)) {
 	}
 }
 
-// What is judged again depends on where the markers are: they are the first ones,
-// wherever a run was stopped before.
+// What is judged again depends on where the markers are: they are the first ones, wherever
+// a run was stopped before (invariant 17).
 func TestMarksAreTheFirst(t *testing.T) {
 	t.Parallel()
 	traffic := []byte("not to be decoded")

@@ -41,7 +41,7 @@ type Plan struct {
 //
 // It judges what BRONZE holds by the functions that silver judges by, and folds what
 // gold holds and these judgements by those that gold folds by. So, but for what comes
-// in meanwhile, it tells what will be.
+// in meanwhile, it tells what will be (invariant 20).
 func PlanFor(ctx context.Context, d Deps, document []byte, each func(Window) error) (Plan, error) {
 	d.PlanVersions = cmp.Or(d.PlanVersions, planVersions)
 	a, err := open(ctx, d)

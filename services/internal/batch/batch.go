@@ -9,7 +9,7 @@
 //
 // Merging is safe beside live traffic, since gold is a function of a set. A rebuild
 // takes versions out: it has a partition for itself during a transaction. Neither
-// moves the positions of the stages.
+// moves the positions of the stages (invariant 22).
 package batch
 
 import (

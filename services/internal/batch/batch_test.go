@@ -275,7 +275,8 @@ func TestRebuildReplacesWhatItRead(t *testing.T) {
 	}
 }
 
-// TestRebuildOfAnotherStream: a stream that was made anew speaks for what it got since.
+// TestRebuildOfAnotherStream: a stream that was made anew speaks for what it got since
+// (invariant 22).
 func TestRebuildOfAnotherStream(t *testing.T) {
 	t.Parallel()
 	for _, layer := range []replay.Layer{replay.Readings, replay.Bronze} {

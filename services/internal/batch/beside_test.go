@@ -197,7 +197,7 @@ func TestRemovedMeanwhile(t *testing.T) {
 }
 
 // TestRebuildAwaitsWhatIsOnItsWay: judgements that a stage has still to bring to gold
-// would bring back what a rebuild takes out.
+// would bring back what a rebuild takes out (invariant 22).
 func TestRebuildAwaitsWhatIsOnItsWay(t *testing.T) {
 	t.Parallel()
 	p := provisioned(t)

@@ -111,8 +111,8 @@ func TestUnderFire(t *testing.T) {
 	}
 }
 
-// TestTwoOwners has two full sets of services own all partitions for the whole run, with
-// a broker that syncs each message before it acknowledges it.
+// TestTwoOwners has two full sets of services own all partitions for the whole run, with a
+// broker that syncs each message before it acknowledges it (invariant 3).
 func TestTwoOwners(t *testing.T) {
 	t.Parallel()
 	run(t, func(c *chaos.Config) {

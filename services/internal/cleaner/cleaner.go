@@ -32,11 +32,11 @@ type Catalogs interface {
 	History(ctx context.Context) (*epochs.History, error)
 }
 
-// Cleaner judges the bronze of one partition by the newest epoch of the
-// catalogue: the one that is known when a batch begins or, if that is later, the
-// one that a marker in bronze asks for. What was decoded late, or comes back from
-// quarantine, was received before the marker behind which it stands: it is judged under
-// all epochs, as it would have been had it stood there. It is used by one goroutine.
+// Cleaner judges the bronze of one partition by the newest epoch of the catalogue: the
+// one that is known when a batch begins or, if that is later, the one that a marker in
+// bronze asks for. What was decoded late, or comes back from quarantine, was received
+// before the marker behind which it stands: it is judged under all epochs, as it would
+// have been had it stood there (invariant 21). It is used by one goroutine.
 type Cleaner struct {
 	catalogs Catalogs
 	judge    *silver.Judge

@@ -17,8 +17,8 @@ import (
 type Process = func(context.Context, []broker.Message) (stage.Output, error)
 
 // Isolator judges messages over some of whose readings judging panics, which is a bug:
-// such a reading is refused alone, as itself, and its neighbours are judged. It is used by
-// one goroutine.
+// such a reading is refused alone, as itself, and its neighbours are judged
+// (invariant 5). It is used by one goroutine.
 type Isolator struct {
 	renew   func() Process
 	process Process // nil after a panic: it is not trusted any more

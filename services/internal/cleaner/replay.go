@@ -16,7 +16,7 @@ import (
 // Replayer judges bronze of one partition as it has been judged in the end, once
 // the epochs were applied: readings that an epoch has judged again under all
 // epochs, the others under the newest. Which they are follows from when they were
-// received. It is used by one goroutine.
+// received (invariant 21). It is used by one goroutine.
 type Replayer struct {
 	heardBefore func(metric string) time.Time
 	court       court

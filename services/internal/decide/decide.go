@@ -3,9 +3,10 @@
 //
 // A decision is a message: a release appends the reading to BRONZE with its original
 // stamp and a waiver, from where silver judges it and tells the quarantine; a discard
-// goes to QUARANTINE. States of entries follow from these streams. So a decision may
-// be stopped anywhere, be made again and by several people at once: the same content
-// merges away, and the first release is the one that counts. Nothing is kept here.
+// goes to QUARANTINE. States of entries follow from these streams (invariant 18). So a
+// decision may be stopped anywhere, be made again and by several people at once: the
+// same content merges away, and the first release is the one that counts. Nothing is
+// kept here.
 package decide
 
 import (

@@ -12,7 +12,7 @@ import (
 
 // History tells by which epochs of the catalogue readings are judged in the end:
 // those received before an epoch's markers under all, the others under the newest
-// alone.
+// alone (invariant 21).
 //
 // An epoch that is not applied yet has markers, or will have some behind all that is
 // received by then. So what History says of a reading that was received before it was

@@ -112,9 +112,8 @@ func TestAMessageOfFaultsDoesNotFloodTheQuarantine(t *testing.T) {
 	}
 }
 
-// TestEntriesOfOneMessageHaveKeysOfTheirOwn lets a reading that is too long
-// stand among those for which the message itself is kept: gold keeps one entry a
-// key.
+// TestEntriesOfOneMessageHaveKeysOfTheirOwn lets a reading that is too long stand among
+// those for which the message itself is kept: gold keeps one entry a key (invariant 4).
 func TestEntriesOfOneMessageHaveKeysOfTheirOwn(t *testing.T) {
 	t.Parallel()
 	long := func(letter string) string {

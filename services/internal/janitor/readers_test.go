@@ -189,7 +189,8 @@ func TestWhatIsHeldIsKept(t *testing.T) {
 }
 
 // TestWhatIsRejudgedIsKept has an epoch that is not applied: what is judged again reaches
-// beyond its markers, to where that ends, and until this is known to wherever BRONZE ends.
+// beyond its markers, to where that ends, and until this is known to wherever BRONZE ends
+// (invariant 19).
 func TestWhatIsRejudgedIsKept(t *testing.T) {
 	t.Parallel()
 	j := atWork(t)

@@ -173,9 +173,9 @@ func drawAsked(t *rapid.T) question {
 	return r
 }
 
-// TestAnswersAreEqualWithAndWithoutParents asks the same of a store without
-// parents and with parents, some of them missing, stale, of other parameters,
-// or all of this.
+// TestAnswersAreEqualWithAndWithoutParents asks the same of a store without parents and
+// with parents, some of them missing, stale, of other parameters, or all of this
+// (invariant 13).
 func TestAnswersAreEqualWithAndWithoutParents(t *testing.T) {
 	t.Parallel()
 	l := openLibrary(t)

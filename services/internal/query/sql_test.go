@@ -273,8 +273,8 @@ func cuts(w gold.Windows, rows []gold.Key) bool {
 	})
 }
 
-// TestSQLAnswersLikeTheAPI holds the second implementation, that in SQL, equal to
-// the first: all but sums to the bit.
+// TestSQLAnswersLikeTheAPI holds the second implementation, that in SQL, equal to the
+// first: all but sums to the bit (invariant 14).
 func TestSQLAnswersLikeTheAPI(t *testing.T) {
 	t.Parallel()
 	l := newLibrary(t, everyKind)

@@ -23,7 +23,7 @@ type Pipeline struct {
 	Shards     int
 }
 
-// GetPipelineStatus reports streams, positions, lag and conservation.
+// GetPipelineStatus reports streams, positions, lag and conservation (invariant 4).
 func (s *Server) GetPipelineStatus(
 	ctx context.Context, _ *energyv1.GetPipelineStatusRequest,
 ) (*energyv1.GetPipelineStatusResponse, error) {

@@ -10,7 +10,8 @@ import (
 )
 
 // isolate refines messages and, where that fails for the sake of one of them, halves of
-// them, until that one is alone and refused: it stops no replay, as it stops no stage.
+// them, until that one is alone and refused: it stops no replay, as it stops no stage
+// (invariant 5).
 func isolate(
 	messages []broker.Message, refine func([]broker.Message) ([]Part, error),
 	refuse func(*broker.Message, error) ([]Part, error),

@@ -22,10 +22,11 @@ const (
 	blockBytes     = noteBytes * notesABlock
 )
 
-// Trail is what a replay has read: which messages of the ingress streams it speaks for, of
-// which readings it has read releases, and over which this build fails. A message is told
-// by its sequence and its receive time, since a stream that lost its tail, or was made
-// anew, gives sequences again.
+// Trail is what a replay has read: which messages of the ingress streams it speaks for,
+// of which readings it has read releases, and over which this build fails. So a rebuild
+// replaces what it has read, and no other (invariant 22). A message is told by its
+// sequence and its receive time, since a stream that lost its tail, or was made anew,
+// gives sequences again.
 //
 // It is kept on disk, twenty bytes a note. It is safe for concurrent use. A nil Trail takes
 // nothing in, and has nothing.

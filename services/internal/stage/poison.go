@@ -11,7 +11,8 @@ import (
 )
 
 // Poison says what becomes of a message that cannot be processed for its own sake: a
-// bug makes the stage panic over it, or the broker will never take what it becomes.
+// bug makes the stage panic over it, or the broker will never take what it becomes. It ends
+// in quarantine, and stops nothing (invariants 4 and 5).
 type Poison struct {
 	// Renew returns a Process as it was at the start: one that panicked is not trusted.
 	Renew func() func(context.Context, []broker.Message) (Output, error)

@@ -46,8 +46,8 @@ func publish(t *testing.T, js jetstream.JetStream, subject string, payloads ...s
 	}
 }
 
-// What is read up to a sequence does not depend on the batches that the messages
-// come in.
+// What is read up to a sequence does not depend on the batches that the messages come in
+// (invariant 17).
 func TestUntilCutsBatches(t *testing.T) {
 	t.Parallel()
 	d := deps(t)

@@ -37,8 +37,8 @@ func TestARowThatLostItsVersionsDiffers(t *testing.T) {
 	}
 }
 
-// TestARowThatIsBehindIsHeldAgainstItsOwnEpoch: that a row is to be computed anew
-// excuses what the newest epoch computes otherwise, and nothing else.
+// TestARowThatIsBehindIsHeldAgainstItsOwnEpoch: that a row is to be computed anew excuses
+// what the newest epoch computes otherwise, and nothing else (invariant 21).
 func TestARowThatIsBehindIsHeldAgainstItsOwnEpoch(t *testing.T) {
 	t.Parallel()
 	var all catalog.Epochs

@@ -17,7 +17,7 @@ import (
 
 // TestOrigins reads what a broker holds, a reading and the release of another, and asks
 // where versions have come from that it does not give: of what this build fails over,
-// which is all where no epoch is there to judge by, nobody can tell.
+// which is all where no epoch is there to judge by, nobody can tell (invariant 21).
 func TestOrigins(t *testing.T) {
 	t.Parallel()
 	js, err := broker.JetStream(natstest.Connect(t, natstest.Server(t)))
