@@ -37,6 +37,17 @@ type Component struct {
 	State  State     `json:"state"`
 	Detail string    `json:"detail,omitempty"` // why it is not ok, or what there is to know
 	Since  time.Time `json:"since"`            // when the state was entered
+	// Runbook says what to do about it, where it is not ok and somebody has written that.
+	Runbook string `json:"runbook,omitempty"`
+}
+
+// String says why a component is not ok and where is written what to do, or what there is
+// to know.
+func (c Component) String() string {
+	if c.Runbook == "" {
+		return c.Detail
+	}
+	return c.Detail + " (see " + c.Runbook + ")"
 }
 
 // Status is how a service is.
@@ -45,6 +56,9 @@ type Status struct {
 	State      State       `json:"state"`
 	Components []Component `json:"components"`
 }
+
+// Guide returns where is written what to do about a component in trouble, "" for nowhere.
+type Guide func(component string, trouble error) string
 
 // Check asks whether a dependency works. It must obey its context.
 type Check func(context.Context) error
@@ -59,6 +73,7 @@ const (
 // Monitor gathers the health of one service. It is safe for concurrent use.
 type Monitor struct {
 	service string
+	guide   Guide
 	grpc    *health.Server
 
 	mu      sync.Mutex
@@ -67,10 +82,12 @@ type Monitor struct {
 	asked   map[string]Component // last outcome of each check
 }
 
-// New returns a monitor without components for a service.
-func New(service string) *Monitor {
+// New returns a monitor without components for a service. Without a guide, which may be
+// nil, no component has a runbook.
+func New(service string, guide Guide) *Monitor {
 	m := &Monitor{
 		service: service,
+		guide:   guide,
 		grpc:    health.NewServer(),
 		checks:  make(map[string]Check),
 		reports: make(map[string]Component),
@@ -94,30 +111,33 @@ func (m *Monitor) AddCheck(name string, check Check) {
 func (m *Monitor) Report(name string, trouble error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reports[name] = next(m.reports[name], name, trouble, Degraded)
+	m.reports[name] = m.next(m.reports[name], name, trouble, Degraded)
 }
 
 // Fail says what keeps the service as a whole from working, nil for nothing.
 func (m *Monitor) Fail(name string, trouble error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.reports[name] = next(m.reports[name], name, trouble, Down)
+	m.reports[name] = m.next(m.reports[name], name, trouble, Down)
 }
 
 // Note says something of a worker that is well.
 func (m *Monitor) Note(name, detail string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := next(m.reports[name], name, nil, Degraded)
+	c := m.next(m.reports[name], name, nil, Degraded)
 	c.Detail = detail
 	m.reports[name] = c
 }
 
 // next is a component after an outcome; it keeps Since while the state lasts.
-func next(last Component, name string, trouble error, bad State) Component {
+func (m *Monitor) next(last Component, name string, trouble error, bad State) Component {
 	c := Component{Name: name, State: OK, Since: last.Since}
 	if trouble != nil {
 		c.State, c.Detail = bad, trouble.Error()
+		if m.guide != nil {
+			c.Runbook = m.guide(name, trouble)
+		}
 	}
 	if last.State != c.State {
 		c.Since = time.Now().UTC()
@@ -171,7 +191,7 @@ func (m *Monitor) runChecks(ctx context.Context) {
 			err := check(ctx)
 			m.mu.Lock()
 			defer m.mu.Unlock()
-			m.asked[name] = next(m.asked[name], name, err, Down)
+			m.asked[name] = m.next(m.asked[name], name, err, Down)
 		})
 	}
 	wg.Wait()

@@ -35,7 +35,7 @@ func TestStates(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			m := health.New("one")
+			m := health.New("one", nil)
 			c.make(m)
 			server := httptest.NewServer(m)
 			defer server.Close()
@@ -59,7 +59,7 @@ func TestStates(t *testing.T) {
 // addresses of its machine.
 func TestAskTakesTheAddressThatIsListenedOn(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(health.New("one"))
+	server := httptest.NewServer(health.New("one", nil))
 	defer server.Close()
 	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
 	if err != nil {

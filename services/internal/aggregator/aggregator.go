@@ -25,6 +25,12 @@ import (
 // Stage is the name of this stage in positions and quarantine.
 const Stage = "gold"
 
+// Names of what a partition does besides, in health.
+const (
+	Feed    = "feed"
+	Parents = "parents"
+)
+
 // Deps is what the partitions of one process share.
 type Deps struct {
 	JetStream jetstream.JetStream

@@ -17,7 +17,7 @@ type parents struct {
 }
 
 func newParents(d Deps, partition int) *parents {
-	p := &parents{Deps: d, name: fmt.Sprintf("parents.%d", partition), partition: uint32(partition)}
+	p := &parents{Deps: d, name: fmt.Sprintf("%s.%d", Parents, partition), partition: uint32(partition)}
 	p.Logger = d.Logger.With("stage", p.name)
 	return p
 }

@@ -24,7 +24,7 @@ type relay struct {
 
 func newRelay(d Deps, partition int) *relay {
 	return &relay{
-		Deps: d, name: fmt.Sprintf("feed.%d", partition), partition: uint32(partition),
+		Deps: d, name: fmt.Sprintf("%s.%d", Feed, partition), partition: uint32(partition),
 		woken: make(chan struct{}, 1),
 	}
 }

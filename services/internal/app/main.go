@@ -101,7 +101,7 @@ func tellHealth(ctx context.Context, service, address string, p Process) int {
 	}
 	fmt.Fprintf(p.Out, "%s is %s\n", status.Service, status.State)
 	for _, c := range status.Components {
-		fmt.Fprintf(p.Out, "  %s is %s: %s\n", c.Name, c.State, cmp.Or(c.Detail, "well"))
+		fmt.Fprintf(p.Out, "  %s is %s: %s\n", c.Name, c.State, cmp.Or(c.String(), "well"))
 	}
 	if status.State == health.Down {
 		return 1
@@ -131,7 +131,7 @@ type Addresses struct{ HTTP, GRPC string }
 func runService(
 	ctx context.Context, needs Needs, listen Addresses, log *slog.Logger, build func(*Platform) []lifecycle.Run,
 ) (err error) {
-	monitor := health.New(needs.Name)
+	monitor := health.New(needs.Name, Runbook)
 	monitor.Fail(setup, errStarting)
 	grace := needs.Common.Grace
 	var queries *api

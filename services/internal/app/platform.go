@@ -55,10 +55,6 @@ type Needs struct {
 	Syncs *broker.Durability
 }
 
-// setup names the health of what a service needs before it can work: it is down
-// until all of that is there.
-const setup = "setup"
-
 // Open connects and waits until the broker is provisioned and the store is
 // migrated, which it reports to the monitor meanwhile. It returns an error when
 // ctx ends first or a setting is wrong.
@@ -71,14 +67,14 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		p.Close()
 		return nil, err
 	}
-	monitor.Fail(setup, errors.New("connecting to the broker"))
+	monitor.Fail(setup, broker.ErrDisconnected)
 	var err error
 	p.conn, err = broker.Connect(ctx, broker.ConnectConfig{URL: n.Broker.NATSURL, Name: n.Name, Logger: log})
 	if err != nil {
 		p.Close()
 		return nil, err
 	}
-	monitor.AddCheck("nats", func(context.Context) error { return broker.CheckConnection(p.conn) })
+	monitor.AddCheck(connection, func(context.Context) error { return broker.CheckConnection(p.conn) })
 	if err := p.await(ctx); err != nil {
 		p.Close()
 		return nil, err
@@ -102,7 +98,7 @@ func (p *Platform) tellDurability(ctx context.Context) broker.Durability {
 	}
 	p.log.InfoContext(ctx, "durability", "loss_bound", d.LossBound(), "replicas", d.Replicas, "known", d.Known,
 		"sync_always", d.SyncAlways, "sync_interval", d.SyncInterval)
-	p.health.Note("durability", d.LossBound())
+	p.health.Note(durability, d.LossBound())
 	return d
 }
 
@@ -128,7 +124,7 @@ func (p *Platform) openStores(ctx context.Context, n Needs) (err error) {
 	if err != nil {
 		return err
 	}
-	p.health.AddCheck("postgres", p.store.Ping)
+	p.health.AddCheck(postgres, p.store.Ping)
 	if n.Answers == nil {
 		return nil
 	}
@@ -192,7 +188,7 @@ func (p *Platform) follow(ctx context.Context) (*epochs.Follower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return epochs.Follow(ctx, store, func(err error) { p.health.Report("catalog", err) }, p.log)
+	return epochs.Follow(ctx, store, func(err error) { p.health.Report(catalogue, err) }, p.log)
 }
 
 // Close closes the connections.

@@ -26,7 +26,7 @@ func TestWorkThatIsStartedAgainIsWell(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range []shared{{"", "one", 1, only("one")}, {"", "some", 1, of("some")}, {"group", "other", 1, only("x")}} {
-		p := &Platform{instance: "test", log: slog.New(slog.DiscardHandler), health: health.New("test")}
+		p := &Platform{instance: "test", log: slog.New(slog.DiscardHandler), health: health.New("test", nil)}
 		if p.leases, err = broker.OpenLeases(t.Context(), js); err != nil {
 			t.Fatal(err)
 		}

@@ -89,7 +89,7 @@ func tellStatuses(out io.Writer, statuses []health.Status) error {
 	for _, s := range statuses {
 		for _, component := range s.Components {
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", s.Service, s.State, component.Name, component.State,
-				component.Since.Format(time.RFC3339), component.Detail)
+				component.Since.Format(time.RFC3339), component)
 		}
 	}
 	return w.Flush()

@@ -32,6 +32,9 @@ import (
 // Name of the role in leases and health.
 const Name = "janitor"
 
+// Stream is what streams are called in health: "stream READINGS".
+const Stream = "stream"
+
 // From Shrink on less history is kept than the horizon asks for, down to Ease. Both are
 // below Alarm, which so tells of what is unread.
 const (
@@ -150,7 +153,7 @@ func describe(s *broker.Swept) string {
 
 // alarm reports a stream that is nearly full, and takes that back.
 func (j *janitor) alarm(s *broker.Swept) {
-	component := "stream " + s.Name
+	component := Stream + " " + s.Name
 	if s.Fill() < Alarm {
 		j.Forget(component)
 		delete(j.alarmed, s.Name)
@@ -165,14 +168,14 @@ func (j *janitor) alarm(s *broker.Swept) {
 	case s.Holder != "":
 		held = fmt.Sprintf("%s has not read %d messages from %d on", s.Holder, s.LastSequence-s.Unread+1, s.Unread)
 	}
-	j.Report(component, fmt.Errorf("%s is %.0f %% full of %d bytes; when it is full, who publishes to it is refused: %s: "+
-		"see docs/runbooks/stream-full.md", s.Name, 100*s.Fill(), s.MaxBytes, held))
+	j.Report(component, fmt.Errorf("%s is %.0f %% full of %d bytes; when it is full, who publishes to it is refused: %s",
+		s.Name, 100*s.Fill(), s.MaxBytes, held))
 }
 
 // leave takes back what was reported: the next janitor says how it is.
 func (j *janitor) leave() {
 	for stream := range j.alarmed {
-		j.Forget("stream " + stream)
+		j.Forget(Stream + " " + stream)
 	}
 	j.Forget(Name)
 }
