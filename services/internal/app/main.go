@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/telemetry"
 	"github.com/energy-platform/energy/services/internal/query"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
@@ -66,6 +68,7 @@ func Main[T any, P served[T]](
 	}
 	tune(p.Environment, &s)
 	log := Logger(p.Err, level(&s)).With("service", service)
+	telemetry.LogErrors(log)
 	log.InfoContext(ctx, "service starts")
 	if err := run(ctx, s, log); err != nil {
 		log.ErrorContext(ctx, "service fails", "error", err)
@@ -82,7 +85,7 @@ func help[T any](service string) string {
 		"%s health asks the one that runs with the same settings how it is, and ends with 1 unless it works.\n"+
 		"Settings are environment variables:\n\n", service, service)
 	for _, v := range config.Variables[T]() {
-		fmt.Fprintf(&b, "  %-26s %s", v.Name, v.Doc)
+		fmt.Fprintf(&b, "  %-34s %s", v.Name, v.Doc)
 		if v.Default != "" {
 			fmt.Fprintf(&b, " (default %s)", v.Default)
 		}
@@ -109,9 +112,9 @@ func tellHealth(ctx context.Context, service, address string, p Process) int {
 	return 0
 }
 
-// Logger returns a JSON logger.
+// Logger returns a JSON logger, whose lines tell of which trace they are.
 func Logger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(telemetry.Handler(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})))
 }
 
 // level returns the log level of settings that have one.
@@ -125,12 +128,25 @@ func level(s any) slog.Level {
 // Addresses is where a process listens.
 type Addresses struct{ HTTP, GRPC string }
 
+// lastExport bounds how long a process that has stopped exports its last traces.
+const lastExport = 2 * time.Second
+
 // runService serves health, connects, and runs what build makes of the
 // connections. Health is there from the start over HTTP, so that somebody who
 // looks learns what is waited for, and over gRPC once everything stands.
 func runService(
 	ctx context.Context, needs Needs, listen Addresses, log *slog.Logger, build func(*Platform) []lifecycle.Run,
 ) (err error) {
+	traces, err := telemetry.Open(ctx, needs.Common.Traces,
+		telemetry.Process{Service: needs.Name, Instance: needs.Common.Instance}, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastExport)
+		defer cancel()
+		err = errors.Join(err, traces.Close(limit))
+	}()
 	monitor := health.New(needs.Name, Runbook)
 	monitor.Fail(setup, errStarting)
 	grace := needs.Common.Grace

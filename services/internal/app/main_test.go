@@ -19,7 +19,7 @@ func TestMainAnswersWhatItIsCalledWith(t *testing.T) {
 		status            int
 		out, err          string
 	}{
-		{[]string{"--help"}, nil, 0, "ENERGY_INGRESS_SHARD       number of the ingress stream", ""},
+		{[]string{"--help"}, nil, 0, "ENERGY_INGRESS_SHARD               number of the ingress stream", ""},
 		{[]string{"-h"}, nil, 0, "(default nats://127.0.0.1:4222)", ""},
 		{[]string{"--nats", "x"}, nil, 2, "", `takes no arguments but health, got ["--nats" "x"]: its settings are environment variables`},
 		{nil, []string{"ENERGY_LINGER=soon"}, 2, "", "ENERGY_LINGER"},

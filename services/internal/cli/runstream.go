@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/telemetry"
 	"github.com/energy-platform/energy/services/internal/app"
 	"github.com/energy-platform/energy/services/internal/settings"
 )
@@ -23,6 +24,7 @@ energy migrate has made ready. It logs JSON lines until it is told to stop.`,
 				return usageError{err}
 			}
 			log := app.Logger(c.ErrOrStderr(), s.LogLevel).With("service", "energy")
+			telemetry.LogErrors(log)
 			return app.RunAll(c.Context(), s, log, app.Extras{})
 		},
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/localnats"
 	"github.com/energy-platform/energy/pkg/localpg"
+	"github.com/energy-platform/energy/pkg/telemetry"
 	"github.com/energy-platform/energy/services/internal/app"
 	"github.com/energy-platform/energy/services/internal/origin"
 	"github.com/energy-platform/energy/services/internal/settings"
@@ -105,6 +106,7 @@ func (u *up) run(ctx context.Context) (err error) {
 		return usageError{err}
 	}
 	u.log = app.Logger(u.errOut, level).With("service", "energy")
+	telemetry.LogErrors(u.log)
 
 	postgres, err := u.startPostgres(ctx)
 	if err != nil {

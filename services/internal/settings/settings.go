@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/energy-platform/energy/pkg/config"
+	"github.com/energy-platform/energy/pkg/telemetry"
 	"github.com/energy-platform/energy/services/internal/origin"
 )
 
@@ -23,6 +24,7 @@ type Common struct {
 	Insecure bool `env:"ENERGY_INSECURE" envDefault:"false" doc:"let the addresses be others than loopback, though nothing is encrypted and nobody is asked who they are: only where the network itself keeps others out"`
 	// Profiles tell what the process holds, so nobody beside this machine gets them.
 	ProfileListen string `env:"ENERGY_PROFILE_LISTEN" doc:"loopback address of profiles of the process, under /debug/pprof/; none when empty"`
+	Traces        telemetry.Settings
 }
 
 // Broker is how to reach NATS.
@@ -197,7 +199,7 @@ func (c *Common) validate() error {
 		faults = append(faults,
 			fmt.Errorf("ENERGY_PROFILE_LISTEN %s must be on this machine, such as 127.0.0.1:6060", c.ProfileListen))
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Traces.Validate())...)
 }
 
 func (p *Postgres) validate() error {
