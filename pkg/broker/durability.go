@@ -19,11 +19,13 @@ const DefaultServerSync = 2 * time.Minute
 // what a machine that dies loses is what was not synced to its disk.
 type Durability struct {
 	Replicas int
-	// Known is false when nobody could be asked: a client is not told how a server
-	// syncs, only its monitoring address is.
+	// Known is false when nobody could be asked, or who could did not answer, see
+	// Unanswered: a client is not told how a server syncs, only its monitoring address is.
 	Known        bool
 	SyncAlways   bool          // before each acknowledgement
 	SyncInterval time.Duration // between syncs otherwise
+	// Unanswered is why who was asked did not answer; nil if nobody was.
+	Unanswered error
 }
 
 // SyncedWithin is how long after its acknowledgement a message may be in memory only.
@@ -57,22 +59,36 @@ func (d Durability) LossBound() string {
 }
 
 func (d Durability) caveat(bound string) string {
-	if d.Known {
+	const unknown = ". This takes the broker's default for granted: "
+	switch {
+	case d.Known:
 		return bound
+	case d.Unanswered != nil:
+		return bound + unknown + d.Unanswered.Error()
+	default:
+		return bound + unknown + "ENERGY_NATS_MONITOR says where it can be asked"
 	}
-	return bound + ". This takes the broker's default for granted: ENERGY_NATS_MONITOR says where it can be asked"
 }
 
 // maxVarz bounds what is read of a monitoring page.
 const maxVarz = 4 << 20
 
 // AskDurability asks a nats-server's monitoring address, such as http://127.0.0.1:8222,
-// how it syncs. An address with a path is asked as it is.
-func AskDurability(ctx context.Context, monitor string, replicas int) (Durability, error) {
-	d := Durability{Replicas: replicas}
+// how it syncs. An address with a path is asked as it is. What it does not answer is not
+// Known, and Unanswered says why.
+func AskDurability(ctx context.Context, monitor string, replicas int) Durability {
+	d, err := askDurability(ctx, monitor)
+	if err != nil {
+		d.Unanswered = fmt.Errorf("ask the broker how it syncs: %w", err)
+	}
+	d.Replicas = replicas
+	return d
+}
+
+func askDurability(ctx context.Context, monitor string) (d Durability, err error) {
 	u, err := url.Parse(monitor)
 	if err != nil || u.Host == "" {
-		return d, fmt.Errorf("ask the broker how it syncs: %q is no address like http://127.0.0.1:8222", monitor)
+		return d, fmt.Errorf("%q is no address like http://127.0.0.1:8222", monitor)
 	}
 	if u.Path == "" || u.Path == "/" {
 		u.Path = "/varz"
@@ -81,11 +97,11 @@ func AskDurability(ctx context.Context, monitor string, replicas int) (Durabilit
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
-		return d, fmt.Errorf("ask the broker how it syncs: %w", err)
+		return d, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return d, fmt.Errorf("ask the broker how it syncs: %w", err)
+		return d, err
 	}
 	defer res.Body.Close()
 	var page struct {
@@ -101,7 +117,7 @@ func AskDurability(ctx context.Context, monitor string, replicas int) (Durabilit
 		err = errors.New("it is no page of a server with JetStream")
 	}
 	if err != nil {
-		return d, fmt.Errorf("ask the broker how it syncs: %s answers %s: %w", u.Redacted(), res.Status, err)
+		return d, fmt.Errorf("%s answers %s: %w", u.Redacted(), res.Status, err)
 	}
 	d.Known, d.SyncAlways, d.SyncInterval = true, page.JetStream.Config.SyncAlways, page.JetStream.Config.SyncInterval
 	if d.SyncInterval <= 0 {

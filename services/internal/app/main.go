@@ -174,7 +174,8 @@ func runService(
 				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
 				queries.quarantine = query.NewQuarantine(answers, p.decide(), p.log)
 			}
-			return lifecycle.All(ctx, append(build(p), p.epochs.Run, serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
+			return lifecycle.All(ctx, append(build(p), p.epochs.Run, p.followDurability,
+				serveGRPC(listen.GRPC, monitor, grace, log, queries))...)
 		},
 	)
 }

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -24,23 +23,23 @@ import (
 // Platform is what the services of one process share: connections that stand,
 // to a broker and a store that are ready for use.
 type Platform struct {
-	common     settings.Common
-	instance   string // of this process in leases
-	log        *slog.Logger
-	health     *health.Monitor
-	epochs     *epochs.Follower
-	conn       *nats.Conn
-	js         jetstream.JetStream
-	topology   broker.Topology
-	leases     jetstream.KeyValue
-	positions  *broker.Positions
-	publisher  *broker.Publisher
-	store      *goldstore.Store   // nil for services that do not need it
-	durability broker.Durability  // at the start
-	syncs      *broker.Durability // nil: not known without asking
-	monitor    string             // address where the broker is asked
-	answers    *settings.Answers
-	readers    *goldstore.Store // for answers; nil for services that give none
+	common    settings.Common
+	instance  string // of this process in leases
+	log       *slog.Logger
+	health    *health.Monitor
+	epochs    *epochs.Follower
+	conn      *nats.Conn
+	js        jetstream.JetStream
+	topology  broker.Topology
+	leases    jetstream.KeyValue
+	positions *broker.Positions
+	publisher *broker.Publisher
+	store     *goldstore.Store // nil for services that do not need it
+	assured   assurance
+	syncs     *broker.Durability // nil: not known without asking
+	monitor   string             // address where the broker is asked
+	answers   *settings.Answers
+	readers   *goldstore.Store // for answers; nil for services that give none
 }
 
 // Needs is what a process connects to.
@@ -79,37 +78,9 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		p.Close()
 		return nil, err
 	}
-	p.durability = p.tellDurability(ctx)
+	p.tellDurability(ctx)
 	return p, nil
 }
-
-// tellDurability says in the log and in health what the broker may lose.
-func (p *Platform) tellDurability(ctx context.Context) broker.Durability {
-	d := broker.Durability{Replicas: p.topology.Replicas}
-	switch {
-	case p.syncs != nil:
-		d = *p.syncs
-		d.Replicas = p.topology.Replicas
-	case p.monitor != "":
-		var err error
-		if d, err = broker.AskDurability(ctx, p.monitor, d.Replicas); err != nil {
-			p.log.WarnContext(ctx, "what the broker may lose is not known", "error", err)
-		}
-	}
-	p.log.InfoContext(ctx, "durability", "loss_bound", d.LossBound(), "replicas", d.Replicas, "known", d.Known,
-		"sync_always", d.SyncAlways, "sync_interval", d.SyncInterval)
-	p.health.Note(durability, d.LossBound())
-	return d
-}
-
-// syncedWithin tells how long the broker, as it is now, may have what it acknowledged in
-// memory only.
-func (p *Platform) syncedWithin(ctx context.Context) time.Duration {
-	return p.tellDurability(ctx).SyncedWithin()
-}
-
-// LossBound says what of the acknowledged readings may be lost, and when.
-func (p *Platform) LossBound() string { return p.durability.LossBound() }
 
 // openStores opens the gold store. Answers are read over connections of their
 // own, so that slow ones cannot hold up the services of the same process.

@@ -123,7 +123,7 @@ func TestBesideTheJanitor(t *testing.T) {
 		JetStream: p.js, Store: p.store, Topology: broker.Topology{Partitions: partitions, IngressShards: 1},
 		Horizon: time.Nanosecond, Every: time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 		Report: func(string, error) {}, Forget: func(string) {},
-		Synced: func(context.Context) time.Duration { return 0 },
+		Synced: func(context.Context) (time.Duration, error) { return 0, nil },
 		Note: func(string, string) { // once a round
 			select {
 			case rounds <- struct{}{}:

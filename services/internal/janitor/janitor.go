@@ -54,8 +54,10 @@ type Deps struct {
 	Horizon time.Duration
 	// Synced tells how long the broker may have what it acknowledged in memory only. What
 	// was read is kept, whatever the horizon, until that has passed since. It is asked
-	// with each connection: the broker behind it may have been given other settings.
-	Synced func(context.Context) time.Duration
+	// with each connection: the broker behind it may have been given other settings. With
+	// an error the broker did not answer, what it returns is taken for granted, and it is
+	// asked again.
+	Synced func(context.Context) (time.Duration, error)
 	// Every is between two rounds.
 	Every  time.Duration
 	Logger *slog.Logger
@@ -73,10 +75,7 @@ func Run(ctx context.Context, d Deps) error {
 	round := time.NewTicker(d.Every)
 	defer round.Stop()
 	for {
-		if err := j.round(ctx); err != nil && ctx.Err() == nil {
-			d.Report(Name, fmt.Errorf("streams keep their history, since it cannot be told what was read: %w", err))
-			d.Logger.WarnContext(ctx, "streams are not swept", "error", err)
-		}
+		j.sweep(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -90,6 +89,15 @@ type janitor struct {
 	alarmed map[string]bool // streams that are reported
 	seen    []listing       // as far back as is needed, over one connection
 	synced  time.Duration   // of the broker behind that
+	told    bool            // by the broker, if it can be asked
+}
+
+// sweep goes one round, and reports what was in the way.
+func (j *janitor) sweep(ctx context.Context) {
+	if err := j.round(ctx); err != nil && ctx.Err() == nil {
+		j.Report(Name, err)
+		j.Logger.WarnContext(ctx, "streams are not swept", "error", err)
+	}
 }
 
 // round sweeps each stream once, whatever becomes of the others.
@@ -97,7 +105,7 @@ func (j *janitor) round(ctx context.Context) error {
 	sweeper := broker.NewSweeper(j.JetStream)
 	marks, err := j.marks(ctx, sweeper)
 	if err != nil {
-		return err
+		return fmt.Errorf("all streams keep their history, since it cannot be told what was read: %w", err)
 	}
 	var (
 		said   []string
@@ -110,7 +118,7 @@ func (j *janitor) round(ctx context.Context) error {
 		}
 		s, err := sweeper.Sweep(ctx, stream, marks[stream], keep)
 		if err != nil {
-			faults = append(faults, err)
+			faults = append(faults, fmt.Errorf("%s keeps its history: %w", stream, err))
 			continue
 		}
 		if s.Removed > 0 {

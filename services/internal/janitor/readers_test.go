@@ -2,6 +2,7 @@ package janitor
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -45,7 +46,7 @@ func atWork(t *testing.T) *janitor {
 	t.Cleanup(store.Close)
 	j := &janitor{alarmed: make(map[string]bool), Deps: Deps{
 		JetStream: js, Store: store, Topology: topology, Logger: slog.New(slog.DiscardHandler),
-		Synced: func(context.Context) time.Duration { return 0 },
+		Synced: synced(0),
 		Report: func(string, error) {}, Note: func(string, string) {}, Forget: func(string) {},
 	}}
 	if j.Positions, err = broker.OpenPositions(t.Context(), js); err != nil {
@@ -59,6 +60,11 @@ func atWork(t *testing.T) *janitor {
 	}
 	j.put(t, stage.PositionKey("silver", 0), j.behind(t, broker.StreamBronze, kept))
 	return j
+}
+
+// synced is a broker that syncs as often.
+func synced(every time.Duration) func(context.Context) (time.Duration, error) {
+	return func(context.Context) (time.Duration, error) { return every, nil }
 }
 
 // behind is the position of a reader of a stream as it is.
@@ -257,7 +263,7 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 	t.Run("ForTheTimeThatASyncMayTake", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		j.Synced = func(context.Context) time.Duration { return time.Hour }
+		j.Synced = synced(time.Hour)
 		read(t, j, 4, 1)
 		pass(j, time.Hour)
 		read(t, j, 6, 1) // a sync begins
@@ -274,7 +280,7 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 	t.Run("AnewWithAnotherConnection", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		j.Synced = func(context.Context) time.Duration { return time.Hour }
+		j.Synced = synced(time.Hour)
 		read(t, j, 4, 1)
 		pass(j, 2*time.Hour)
 		j.seen[0].over = broker.Sweeper{}
@@ -283,10 +289,9 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 	t.Run("AsLongAsTheBrokerOfThatConnectionMayTake", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		synced := time.Hour
-		j.Synced = func(context.Context) time.Duration { return synced }
+		j.Synced = synced(time.Hour)
 		read(t, j, 4, 1)
-		synced = 4 * time.Hour
+		j.Synced = synced(4 * time.Hour)
 		j.seen[0].over = broker.Sweeper{} // it was started again with other settings
 		read(t, j, 4, 1)
 		pass(j, 4*time.Hour)
@@ -294,10 +299,23 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 		pass(j, time.Hour)
 		read(t, j, 4, 5)
 	})
+	t.Run("AsTheBrokerSaysOnceItAnswers", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		j.Synced = func(context.Context) (time.Duration, error) { return 4 * time.Hour, errors.New("no answer") }
+		read(t, j, 4, 1)
+		pass(j, 2*time.Hour)
+		read(t, j, 6, 1)
+		j.Synced = synced(time.Hour)
+		read(t, j, 6, 5)
+		j.Synced = synced(4 * time.Hour) // not asked again over this connection
+		pass(j, 2*time.Hour)
+		read(t, j, 6, 7)
+	})
 	t.Run("NorWhatGoldHasRefused", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)
-		j.Synced = func(context.Context) time.Duration { return time.Hour }
+		j.Synced = synced(time.Hour)
 		for range kept {
 			publish(t, j, broker.SilverSubject(0))
 			publish(t, j, broker.QuarantineSubject(aggregator.Stage, "limit"))
@@ -355,5 +373,66 @@ func TestAStreamInTroubleIsAlone(t *testing.T) {
 	bronze, err := broker.Stream(t.Context(), j.JetStream, broker.StreamBronze)
 	if err != nil || bronze.FirstSequence != kept {
 		t.Errorf("BRONZE begins at %d, %v", bronze.FirstSequence, err)
+	}
+}
+
+// TestTroubleIsThatOfItsStream: where the broker removes nothing from a stream health
+// says that of this stream, and the others are swept. That it cannot be told what was
+// read is said where it cannot.
+func TestTroubleIsThatOfItsStream(t *testing.T) {
+	t.Parallel()
+	j := atWork(t)
+	var said error
+	j.Report = func(component string, trouble error) {
+		if component == Name {
+			said = trouble
+		}
+	}
+	sweep := func(wanted ...string) {
+		t.Helper()
+		said = nil
+		j.sweep(t.Context())
+		for _, words := range wanted {
+			if said == nil || !strings.Contains(said.Error(), words) {
+				t.Errorf("health says %v, want %q", said, words)
+			}
+		}
+		if said != nil && len(wanted) == 0 {
+			t.Errorf("health says %v", said)
+		}
+	}
+	sweep()
+	for range kept {
+		publish(t, j, "readings.one")
+	}
+	readings := broker.IngressStream(0)
+	j.put(t, stage.PositionKey("ingest", 0), j.behind(t, readings, kept))
+	denyPurge(t, j, broker.StreamBronze)
+	for range kept {
+		publish(t, j, broker.BronzeSubject(0))
+	}
+	j.put(t, stage.PositionKey("silver", 0), j.behind(t, broker.StreamBronze, 2*kept))
+	sweep("BRONZE", "keeps its history")
+	if strings.Contains(said.Error(), "cannot be told") || strings.Contains(said.Error(), readings) {
+		t.Errorf("health says %v", said)
+	}
+	if s, err := broker.Stream(t.Context(), j.JetStream, readings); err != nil || s.FirstSequence != kept {
+		t.Errorf("%s begins at %d, %v", readings, s.FirstSequence, err)
+	}
+	j.Store.Close()
+	sweep("all streams keep their history", "cannot be told what was read")
+}
+
+// denyPurge has the broker refuse to remove anything from a stream.
+func denyPurge(t *testing.T, j *janitor, name string) {
+	t.Helper()
+	s, err := j.JetStream.Stream(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := s.CachedInfo().Config
+	config.DenyPurge, config.AllowRollup = true, false
+	if _, err := j.JetStream.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -25,8 +25,10 @@ func (j *janitor) settled(ctx context.Context, now listing) map[string]broker.Po
 	if len(j.seen) > 0 && j.seen[0].over != now.over {
 		j.seen = nil
 	}
-	if len(j.seen) == 0 {
-		j.synced = j.Synced(ctx)
+	if len(j.seen) == 0 || !j.told {
+		var err error
+		j.synced, err = j.Synced(ctx)
+		j.told = err == nil
 	}
 	j.seen = append(j.seen, now)
 	for i, l := range slices.Backward(j.seen) {

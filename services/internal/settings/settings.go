@@ -30,7 +30,7 @@ type Common struct {
 // Broker is how to reach NATS.
 type Broker struct {
 	NATSURL string `env:"ENERGY_NATS_URL" envDefault:"nats://127.0.0.1:4222" doc:"NATS servers, separated by commas"`
-	Monitor string `env:"ENERGY_NATS_MONITOR" doc:"monitoring address of a NATS server, such as http://127.0.0.1:8222, which is asked at the start, and by the janitor at each new connection, what a crash may lose; energy up knows"`
+	Monitor string `env:"ENERGY_NATS_MONITOR" doc:"monitoring address of a NATS server, such as http://127.0.0.1:8222, which is asked, at each new connection, what a crash may lose; energy up knows"`
 }
 
 // Postgres is how to reach the gold store.
