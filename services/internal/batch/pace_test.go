@@ -3,6 +3,7 @@ package batch
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,11 +34,11 @@ func TestLiveReadingsStayInReach(t *testing.T) {
 		)
 		began := time.Now()
 		var worked, lag, highest time.Duration
-		p := &pacer{maxLag: maxLag, measure: func(context.Context) (time.Duration, error) {
+		p := &pacer{maxLag: maxLag, measure: func(context.Context) ([]standing, error) {
 			waited := time.Since(began) - worked
 			lag = max(2*worked/3-waited, 0)
 			highest = max(highest, lag)
-			return lag, nil
+			return []standing{{"gold.0", uint64(time.Since(began)), lag}}, nil
 		}}
 		m, told := metered()
 		for range 200 {
@@ -83,9 +84,9 @@ func TestARunIsNotHeldForEver(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				looks := 0
-				p := &pacer{maxLag: tt.maxLag, measure: func(context.Context) (time.Duration, error) {
+				p := &pacer{maxLag: tt.maxLag, measure: func(context.Context) ([]standing, error) {
 					looks++
-					return tt.lags[min(looks, len(tt.lags))-1], tt.trouble
+					return []standing{{"gold.0", uint64(looks), tt.lags[min(looks, len(tt.lags))-1]}}, tt.trouble
 				}}
 				m, told := metered()
 				began := time.Now()
@@ -102,14 +103,52 @@ func TestARunIsNotHeldForEver(t *testing.T) {
 	}
 }
 
+// TestAStageThatStandsStillIsAwaitedOnce has silver-cleaner stopped: however many steps a
+// run has, it waits for that once, and for the others whenever they are behind.
+func TestAStageThatStandsStillIsAwaitedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stopped := []standing{{"silver.0", 7, time.Hour}, {"silver.1", 0, 0}}
+		gold := standing{"gold.0", 1, 0}
+		p := &pacer{maxLag: time.Second, measure: func(context.Context) ([]standing, error) {
+			if gold.lag > 0 { // it catches up
+				gold.sequence++
+				gold.lag -= time.Second
+			}
+			return append(slices.Clone(stopped), gold), nil
+		}}
+		m, _ := metered()
+		wait := func(what string, least, most time.Duration) {
+			t.Helper()
+			began := time.Now()
+			for range 50 {
+				<-time.After(lookEvery) // by the bubble's clock: a step
+				if err := p.wait(t.Context(), m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if waited := time.Since(began) - 50*lookEvery; waited < least || waited > most {
+				t.Errorf("%s: it waits %s", what, waited)
+			}
+		}
+		wait("one partition of a stage is behind", longestWait, longestWait+2*lookEvery)
+		stopped[1].lag = time.Minute
+		wait("readings of another come in", 0, 0)
+		gold.lag = 4 * time.Second
+		wait("another stage is behind", 2*lookEvery, 4*lookEvery)
+		stopped[0].sequence++
+		wait("the one moves", longestWait, longestWait+2*lookEvery)
+	})
+}
+
 // TestWaitingEndsWithTheRun: who stops a run is not made to wait for live readings.
 func TestWaitingEndsWithTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
-		p := &pacer{maxLag: time.Second, measure: func(context.Context) (time.Duration, error) {
+		p := &pacer{maxLag: time.Second, measure: func(context.Context) ([]standing, error) {
 			stop()
-			return time.Hour, nil
+			return []standing{{"gold.0", 1, time.Hour}}, nil
 		}}
 		m, _ := metered()
 		began := time.Now()
