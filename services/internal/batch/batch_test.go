@@ -57,15 +57,22 @@ func provisioned(t *testing.T) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.url = pgtest.Database(t, "gold", func(ctx context.Context, url string) error {
+	return p.another(t)
+}
+
+// another returns the platform with another database.
+func (p *platform) another(t *testing.T) *platform {
+	t.Helper()
+	url := pgtest.Database(t, "gold", func(ctx context.Context, url string) error {
 		_, err := goldstore.Migrate(ctx, url)
 		return err
 	})
-	if p.store, err = goldstore.Open(t.Context(), p.url, goldstore.Config{}); err != nil {
+	store, err := goldstore.Open(t.Context(), url, goldstore.Config{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.store.Close)
-	return p
+	t.Cleanup(store.Close)
+	return &platform{js: p.js, store: store, url: url}
 }
 
 // builtIn is the catalogue, as epoch 1.
