@@ -8,6 +8,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/energy-platform/energy/pkg/tracing"
 )
 
 // Defaults and bounds of PublisherConfig.
@@ -143,8 +145,11 @@ func (f Sent) Wait(ctx context.Context) (Ack, error) {
 // may be stored all the same, and messages after a failed one may be stored too:
 // a retry can double, never lose.
 //
+// Messages that have no trace context in their headers get that of ctx, if it has one.
+//
 // An error is a *[PublishError], or ctx's. Ask [IsRetryable].
 func (p *Publisher) PublishAll(ctx context.Context, msgs []*nats.Msg) ([]Ack, error) {
+	tracing.Inject(ctx, msgs...)
 	f := flight{p: p, msgs: msgs, acks: make([]Ack, len(msgs)), pending: make([]Sent, len(msgs))}
 	for f.sent < len(msgs) && f.err == nil {
 		f.send(ctx)

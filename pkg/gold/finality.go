@@ -33,8 +33,16 @@ func (f Finality) String() string {
 // readings was received, so that history which is loaded late closes late: the
 // first reading of a window opens it anew. Of a window without readings
 // that lies between two it is the first of these.
-func (c *Aggregate) ClosesAt(m *catalog.Metric) int64 {
-	return max(c.End, c.Standing.FirstReceived) + int64(m.Lateness)
+func (c *Aggregate) ClosesAt(m *catalog.Metric) int64 { return c.Standing.closesAt(c.End, m) }
+
+func (s *Standing) closesAt(end int64, m *catalog.Metric) int64 {
+	return max(end, s.FirstReceived) + int64(m.Lateness)
+}
+
+// RestatedSince reports whether what took a base row from one standing to this one
+// restated its window, which ends at end, in Unix ns.
+func (s *Standing) RestatedSince(before *Standing, end int64, m *catalog.Metric) bool {
+	return s.Settled > before.Settled && s.Settled > s.closesAt(end, m)
 }
 
 // Finality returns the finality of the answer as known at a time, in Unix ns

@@ -24,8 +24,9 @@ type Flush struct {
 	Cause gold.Cause
 	// Feed makes the message for the outbox; nil makes none.
 	Feed Feed
-	// Headers go with the message, such as a trace context.
-	Headers map[string]string
+	// Headers, if not nil, gives what goes with messages, such as a trace context. It is
+	// called as Feed is, once what the flush does to rows is known.
+	Headers func(*Result) map[string]string
 	// Batch is how far a batch run is, moved along; nil for others.
 	Batch *BatchMove
 	// Replaced, if not nil, tells the stored versions that make way for the groups':
@@ -39,6 +40,8 @@ type Result struct {
 	Inserted  int // rows
 	Updated   int // rows
 	Unchanged int // rows
+	// Restated is the number of rows whose windows were closed before they changed.
+	Restated int
 	// Duplicates is the number of versions that were stored before.
 	Duplicates int
 	// Added is the number of versions that rows have got, Removed of those that they

@@ -226,7 +226,9 @@ func TestOutbox(t *testing.T) {
 		var want []OutboxEntry
 		for i := range 3 {
 			v := version(time.Duration(i)*time.Hour, 1, 1)
-			f := Flush{Groups: groups(c, register, v), Feed: feed, Headers: map[string]string{"traceparent": fmt.Sprint(i)}}
+			f := Flush{Groups: groups(c, register, v), Feed: feed, Headers: func(*Result) map[string]string {
+				return map[string]string{"traceparent": fmt.Sprint(i)}
+			}}
 			want = append(want, flush(t, w, f).Outbox...)
 			if got := flush(t, w, f); got.Outbox != nil {
 				t.Errorf("message without a change: %+v", got.Outbox)

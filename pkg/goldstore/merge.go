@@ -166,6 +166,10 @@ func (t *transaction) report(result *Result) {
 		} else {
 			result.Updated++
 			change.Before = &it.before.stats
+			end := it.group.Start + int64(it.group.Width)
+			if it.after.standing.RestatedSince(&it.before.standing, end, t.writer.catalog.Metric(it.group.Series)) {
+				result.Restated++
+			}
 		}
 		result.Changes = append(result.Changes, change)
 	}
@@ -181,6 +185,10 @@ func (t *transaction) feed(ctx context.Context, tx pgx.Tx, id int64, result *Res
 	if t.flush.Feed == nil {
 		return nil
 	}
+	var headers map[string]string
+	if t.flush.Headers != nil && len(result.Changes) > 0 {
+		headers = t.flush.Headers(result)
+	}
 	for chunk := range slices.Chunk(result.Changes, feedChanges) {
 		if len(result.Outbox) > 0 {
 			if err := tx.QueryRow(ctx, nextOutbox).Scan(&id); err != nil {
@@ -192,7 +200,7 @@ func (t *transaction) feed(ctx context.Context, tx pgx.Tx, id int64, result *Res
 			return fmt.Errorf("encode the feed message: %w", err)
 		}
 		e := OutboxEntry{
-			ID: id, Partition: t.writer.partition, Subject: subject, Payload: payload, Headers: t.flush.Headers,
+			ID: id, Partition: t.writer.partition, Subject: subject, Payload: payload, Headers: headers,
 		}
 		if _, err := tx.Exec(ctx, insertOutbox, e.ID, int32(e.Partition), e.Subject, e.Payload, e.Headers); err != nil {
 			return fmt.Errorf("put the feed message into the outbox: %w", err)

@@ -178,7 +178,7 @@ func TestManyLinksFitIntoMessages(t *testing.T) {
 	for range batches {
 		from := new(tracing.Origins)
 		for i := range producers {
-			from.Add(map[string][]string{"traceparent": {traceparent(i + 1)}})
+			from.Add(t.Context(), map[string][]string{"traceparent": {traceparent(i + 1)}})
 		}
 		_, b := tracing.New(tel.Tracers()).Batch(t.Context(), "batch", from)
 		b.End()
@@ -327,7 +327,7 @@ func TestSampling(t *testing.T) {
 				for range 1000 {
 					from := new(tracing.Origins)
 					for _, p := range parents {
-						from.Add(map[string][]string{"traceparent": {p}})
+						from.Add(t.Context(), map[string][]string{"traceparent": {p}})
 					}
 					ctx, b := tracer.Batch(t.Context(), "batch", from)
 					if reason != "" {

@@ -24,22 +24,20 @@ const (
 // keptKey is the attribute that says why a span is kept, and makes a sampler keep it.
 const keptKey = attribute.Key("energy.kept")
 
-// Tracer opens the spans of batches. It is safe for concurrent use.
+// Tracer opens the spans of batches. It is safe for concurrent use. The zero value
+// records nothing and passes contexts on.
 type Tracer struct{ tracer trace.Tracer }
 
-// New returns a tracer of a provider whose sampler is a [Sampler]. Without a provider
-// contexts are passed on, and no span is recorded.
-func New(provider trace.TracerProvider) *Tracer {
-	if provider == nil {
-		provider = noop.NewTracerProvider()
-	}
-	return &Tracer{provider.Tracer(scope)}
-}
+// New returns a tracer of a provider whose sampler is a [Sampler].
+func New(provider trace.TracerProvider) Tracer { return Tracer{provider.Tracer(scope)} }
 
 // Batch begins the span of a batch and returns a context with it: that of whatever the
 // batch makes happen, in which Inject, Keep and Fail find it. End must be called.
-func (t *Tracer) Batch(ctx context.Context, name string, from *Origins) (context.Context, *Batch) {
+func (t Tracer) Batch(ctx context.Context, name string, from *Origins) (context.Context, *Batch) {
 	parent, links := from.parent()
+	if t.tracer == nil {
+		t.tracer = noop.Tracer{}
+	}
 	b := &Batch{
 		tracer: t.tracer, name: name, parent: trace.ContextWithRemoteSpanContext(ctx, parent), links: links,
 		began: time.Now(),

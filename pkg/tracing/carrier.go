@@ -49,29 +49,32 @@ func isTraced(h nats.Header) bool {
 	return len(h) > 0 && (len(h[parentHeader]) > 0 || len(h[httpHeader]) > 0)
 }
 
-// Inject writes the context of ctx's span into the headers of a message, unless the
-// message has one or there is none.
-func Inject(ctx context.Context, m *nats.Msg) {
-	if !trace.SpanContextFromContext(ctx).IsValid() || isTraced(m.Header) {
+// Inject writes the context of ctx's span, if there is one, into the headers of
+// messages that have none.
+func Inject(ctx context.Context, messages ...*nats.Msg) {
+	if !trace.SpanContextFromContext(ctx).IsValid() {
 		return
 	}
-	if m.Header == nil {
-		m.Header = make(nats.Header, 2)
+	for _, m := range messages {
+		if isTraced(m.Header) {
+			continue
+		}
+		if m.Header == nil {
+			m.Header = make(nats.Header, 2)
+		}
+		propagation.TraceContext{}.Inject(ctx, carrier(m.Header))
 	}
-	propagation.TraceContext{}.Inject(ctx, carrier(m.Header))
 }
 
 // Extract returns the context in the headers of a message, one that is not valid when
 // there is none.
-func Extract(h nats.Header) trace.SpanContext {
+func Extract(ctx context.Context, h nats.Header) trace.SpanContext {
 	if !isTraced(h) {
 		return trace.SpanContext{}
 	}
-	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(noContext, carrier(h)))
+	none := trace.ContextWithSpanContext(ctx, trace.SpanContext{}) // what is left of ctx when the header is wrong
+	return trace.SpanContextFromContext(propagation.TraceContext{}.Extract(none, carrier(h)))
 }
-
-// noContext is what a propagator adds to; nobody waits on it.
-var noContext = context.Background() //nolint:forbidigo // see above
 
 // Headers returns the context of ctx's span as headers of a message, nil when there is
 // none.

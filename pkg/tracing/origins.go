@@ -1,6 +1,8 @@
 package tracing
 
 import (
+	"context"
+
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
 )
@@ -28,14 +30,7 @@ type identity struct {
 const few = 8
 
 // Add takes in the context of a message, if it has one.
-func (o *Origins) Add(h nats.Header) { o.add(Extract(h)) }
-
-// Origin returns the origins of a single message.
-func Origin(h nats.Header) *Origins {
-	o := new(Origins)
-	o.Add(h)
-	return o
-}
+func (o *Origins) Add(ctx context.Context, h nats.Header) { o.add(Extract(ctx, h)) }
 
 func (o *Origins) add(c trace.SpanContext) {
 	switch {
@@ -45,9 +40,6 @@ func (o *Origins) add(c trace.SpanContext) {
 		o.others.add(c)
 	}
 }
-
-// Sampled reports whether any of them is.
-func (o *Origins) Sampled() bool { return len(o.sampled.all) > 0 }
 
 // parent returns the context that the batch is a child of, and those that it links to.
 // Where there are sampled contexts the others do not matter: nobody will see them.

@@ -15,18 +15,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/energy-platform/energy/pkg/tracing"
+	"github.com/energy-platform/energy/pkg/tracing/tracingtest"
 )
 
-// recorder returns a tracer whose own spans are sampled by a sampler, and what it has
-// exported.
-func recorder(other sdktrace.Sampler) (*tracing.Tracer, *tracetest.InMemoryExporter) {
-	exported := tracetest.NewInMemoryExporter()
-	limits := sdktrace.NewSpanLimits()
-	limits.LinkCountLimit = -1
-	return tracing.New(sdktrace.NewTracerProvider(
-		sdktrace.WithSampler(tracing.Sampler(sdktrace.ParentBased(other), true)),
-		sdktrace.WithSyncer(exported), sdktrace.WithRawSpanLimits(limits),
-	)), exported
+// recorder returns a tracer and what it has exported.
+func recorder() (tracing.Tracer, *tracetest.InMemoryExporter) {
+	provider, exported := tracingtest.Recorder()
+	return tracing.New(provider), exported
 }
 
 // spanContext returns the context of span number n of trace number t.
@@ -50,7 +45,7 @@ func header(c trace.SpanContext) nats.Header {
 func origins(contexts ...trace.SpanContext) *tracing.Origins {
 	o := new(tracing.Origins)
 	for _, c := range contexts {
-		o.Add(header(c))
+		o.Add(context.Background(), header(c))
 	}
 	return o
 }
@@ -71,7 +66,7 @@ func TestHeaders(t *testing.T) {
 	t.Run("AreReadAsHTTPLibrariesWriteThemToo", func(t *testing.T) {
 		t.Parallel()
 		for _, name := range []string{"traceparent", "Traceparent"} {
-			got := tracing.Extract(nats.Header{name: {written}})
+			got := tracing.Extract(t.Context(), nats.Header{name: {written}})
 			if got.TraceID() != sc.TraceID() || got.SpanID() != sc.SpanID() || !got.IsSampled() || !got.IsRemote() {
 				t.Errorf("%s gives %v", name, got)
 			}
@@ -81,7 +76,7 @@ func TestHeaders(t *testing.T) {
 		t.Parallel()
 		sent := nats.Header{"traceparent": {written}, "tracestate": {"vendor=1"}}
 		m := new(nats.Msg)
-		tracing.Inject(trace.ContextWithRemoteSpanContext(t.Context(), tracing.Extract(sent)), m)
+		tracing.Inject(trace.ContextWithRemoteSpanContext(t.Context(), tracing.Extract(t.Context(), sent)), m)
 		if got := m.Header.Get("tracestate"); got != "vendor=1" {
 			t.Errorf("tracestate is %q", got)
 		}
@@ -101,7 +96,7 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("without a span there are headers: %v", m.Header)
 		}
 		for _, wrong := range []string{"", "01", "00-00000000000000000000000000000000-0100000000000002-01", written + "-01"} {
-			if got := tracing.Extract(nats.Header{"traceparent": {wrong}}); got.IsValid() {
+			if got := tracing.Extract(t.Context(), nats.Header{"traceparent": {wrong}}); got.IsValid() {
 				t.Errorf("%q gives %v", wrong, got)
 			}
 		}
@@ -137,7 +132,7 @@ func TestABatch(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tracer, exported := recorder(sdktrace.NeverSample())
+			tracer, exported := recorder()
 			ctx, b := tracer.Batch(t.Context(), "batch", origins(c.from...))
 			m := new(nats.Msg)
 			tracing.Inject(ctx, m)
@@ -147,7 +142,8 @@ func TestABatch(t *testing.T) {
 				if len(spans) != 0 {
 					t.Fatalf("%d spans are recorded", len(spans))
 				}
-				if sent := tracing.Extract(m.Header); sent.TraceID() != c.passed.TraceID() || sent.SpanID() != c.passed.SpanID() {
+				sent := tracing.Extract(t.Context(), m.Header)
+				if sent.TraceID() != c.passed.TraceID() || sent.SpanID() != c.passed.SpanID() {
 					t.Errorf("it passes on %v", sent)
 				}
 				return
@@ -162,7 +158,7 @@ func TestABatch(t *testing.T) {
 			if c.parent.IsValid() && span.SpanContext.TraceID() != c.parent.TraceID() {
 				t.Errorf("it is in trace %s", span.SpanContext.TraceID())
 			}
-			if sent := tracing.Extract(m.Header); sent.SpanID() != span.SpanContext.SpanID() || !sent.IsSampled() {
+			if sent := tracing.Extract(t.Context(), m.Header); sent.SpanID() != span.SpanContext.SpanID() || !sent.IsSampled() {
 				t.Errorf("it passes on %v", sent)
 			}
 		})
@@ -171,13 +167,13 @@ func TestABatch(t *testing.T) {
 
 func TestABatchOfAThousandTracesIsLinkedToEachThatIsSampled(t *testing.T) {
 	t.Parallel()
-	tracer, exported := recorder(sdktrace.NeverSample())
+	tracer, exported := recorder()
 	from := new(tracing.Origins)
 	for i := range 1500 {
 		sc := spanContext(i+1, 1, i%3 != 0)
-		from.Add(header(sc))
-		from.Add(header(sc)) // of which there are two messages
-		from.Add(nil)
+		from.Add(t.Context(), header(sc))
+		from.Add(t.Context(), header(sc)) // of which there are two messages
+		from.Add(t.Context(), nil)
 	}
 	_, b := tracer.Batch(t.Context(), "batch", from)
 	b.End()
@@ -213,7 +209,7 @@ func TestWhatIsNotableIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tracer, exported := recorder(sdktrace.NeverSample())
+			tracer, exported := recorder()
 			before := time.Now()
 			ctx, b := tracer.Batch(t.Context(), "batch", origins(unsampled))
 			within, cancel := context.WithCancel(ctx)
@@ -238,7 +234,7 @@ func TestWhatIsNotableIsKept(t *testing.T) {
 				t.Errorf("it begins when it is kept, not when the batch did")
 			}
 			id := span.SpanContext.SpanID()
-			if spans[0].Parent.SpanID() != id || tracing.Extract(m.Header).SpanID() != id {
+			if spans[0].Parent.SpanID() != id || tracing.Extract(t.Context(), m.Header).SpanID() != id {
 				t.Error("what follows does not belong to it")
 			}
 			if got := fmt.Sprint(span.Attributes); got != fmt.Sprintf("[{\"energy.kept\":%q} {\"rows\":3}]", c.reason) {
@@ -255,11 +251,13 @@ func TestWhatIsNotableIsKept(t *testing.T) {
 	})
 	t.Run("without a provider nothing is, and contexts are passed on", func(t *testing.T) {
 		t.Parallel()
-		ctx, b := tracing.New(nil).Batch(t.Context(), "batch", origins(spanContext(1, 1, true)))
+		ctx, b := tracing.Tracer{}.Batch(t.Context(), "batch", origins(spanContext(1, 1, true)))
 		defer b.End()
 		tracing.Keep(ctx, tracing.Quarantine)
 		m := new(nats.Msg)
-		if tracing.Inject(ctx, m); tracing.Extract(m.Header).SpanID() != spanContext(1, 1, true).SpanID() || b.IsRecording() {
+		tracing.Inject(ctx, m)
+		sent := tracing.Extract(t.Context(), m.Header)
+		if sent.SpanID() != spanContext(1, 1, true).SpanID() || b.IsRecording() {
 			t.Errorf("it passes on %v", m.Header)
 		}
 	})
@@ -267,7 +265,7 @@ func TestWhatIsNotableIsKept(t *testing.T) {
 
 // BenchmarkBatch is what tracing costs a batch of 1,000 messages.
 func BenchmarkBatch(b *testing.B) {
-	never, _ := recorder(sdktrace.NeverSample())
+	never, _ := recorder()
 	plain, traced := make([]nats.Header, 1000), make([]nats.Header, 1000)
 	for i := range plain {
 		plain[i] = nats.Header{"Content-Type": {"application/json"}}
@@ -275,10 +273,10 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	for _, c := range []struct {
 		name    string
-		tracer  *tracing.Tracer
+		tracer  tracing.Tracer
 		headers []nats.Header
 	}{
-		{"NoExporter", tracing.New(nil), plain},
+		{"NoExporter", tracing.Tracer{}, plain},
 		{"Unsampled", never, plain},
 		{"UnsampledWithoutHeaders", never, make([]nats.Header, 1000)},
 		{"ThousandTraces", tracing.New(sdktrace.NewTracerProvider(
@@ -289,7 +287,7 @@ func BenchmarkBatch(b *testing.B) {
 			for b.Loop() {
 				o := new(tracing.Origins)
 				for _, h := range c.headers {
-					o.Add(h)
+					o.Add(b.Context(), h)
 				}
 				ctx, span := c.tracer.Batch(b.Context(), "batch", o)
 				tracing.Inject(ctx, &nats.Msg{})

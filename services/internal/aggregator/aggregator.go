@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -18,6 +20,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/refusal"
 )
@@ -43,6 +46,7 @@ type Deps struct {
 	Partitions int
 	Budget     *broker.Budget
 	Logger     *slog.Logger
+	Tracer     tracing.Tracer
 	Limits     broker.BatchLimits
 	Grace      time.Duration
 	// CacheBytes bounds the gold rows that one partition keeps in memory.
@@ -131,7 +135,7 @@ func (a *worker) run(ctx context.Context) error {
 			return lifecycle.Ended(ctx, fmt.Errorf("stage %s: %w", a.name, err))
 		}
 		if err = a.recheck(ctx); err == nil {
-			err = a.mergeUnderNewest(work, batch)
+			err = a.pass(work, batch)
 		}
 		batch.Release()
 		if err != nil {
@@ -154,6 +158,18 @@ func (a *worker) recheck(ctx context.Context) error {
 	if err == nil {
 		a.position.Refused, a.openings = refusedOf(&at.Outputs[0]), openings
 	}
+	return err
+}
+
+// pass takes one batch into gold, in a span.
+func (a *worker) pass(ctx context.Context, batch *broker.Batch) error {
+	ctx, span := a.Tracer.Batch(ctx, "gold batch", broker.Origins(ctx, batch.Messages))
+	defer span.End()
+	err := a.mergeUnderNewest(ctx, batch)
+	if err != nil {
+		tracing.Failed(ctx, err)
+	}
+	broker.Describe(span, a.name, broker.StreamSilver, batch.Messages)
 	return err
 }
 
@@ -208,6 +224,7 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 			From: a.position.Sequence, To: batch.Last, Received: received, Refused: a.position.Refused, Counts: counts,
 		},
 		Groups: a.collector.Take(), Cause: gold.CauseStream, Feed: a.feed,
+		Headers: func(r *goldstore.Result) map[string]string { return headers(ctx, r) },
 	})
 	a.collector.Release()
 	if err != nil {
@@ -218,6 +235,15 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 		a.lag = time.Since(time.Unix(0, newest))
 	}
 	a.relay.wake()
+	if span := trace.SpanFromContext(ctx); span.IsRecording() {
+		span.SetAttributes(
+			attribute.Int64("energy.readings.in", int64(counts.In)),
+			attribute.Int64("energy.readings.quarantined", int64(counts.Quarantined)),
+			attribute.Int("energy.readings.duplicates", result.Duplicates),
+			attribute.Int("energy.rows.inserted", result.Inserted), attribute.Int("energy.rows.updated", result.Updated),
+			attribute.Int("energy.rows.restated", result.Restated),
+		)
+	}
 	a.Logger.DebugContext(ctx, "batch merged", "messages", len(batch.Messages), "bytes", batch.Bytes,
 		"position", batch.Last, "readings", counts.In, "duplicates", result.Duplicates,
 		"inserted", result.Inserted, "updated", result.Updated, "loaded", result.Loaded,
@@ -264,6 +290,7 @@ func (a *worker) quarantine(ctx context.Context) error {
 	if err != nil || len(messages) == 0 {
 		return err
 	}
+	tracing.Keep(ctx, tracing.Quarantine)
 	return a.retry(ctx, a.name, broker.IsRetryable, func() error {
 		acks, err := a.Publisher.PublishAll(ctx, messages)
 		end := quarantineEnd(a.position.Refused)
@@ -271,6 +298,15 @@ func (a *worker) quarantine(ctx context.Context) error {
 		a.position.Refused = refusedOf(end)
 		return err
 	})
+}
+
+// headers returns what goes with the feed messages of a flush: its trace, which is kept
+// when it restates what was final.
+func headers(ctx context.Context, r *goldstore.Result) map[string]string {
+	if r.Restated > 0 {
+		tracing.Keep(ctx, tracing.Restatement)
+	}
+	return tracing.Headers(ctx)
 }
 
 // feed encodes what a flush changed.
@@ -291,6 +327,7 @@ func (d Deps) retry(ctx context.Context, name string, retryable func(error) bool
 	return new(broker.Backoff).Retry(ctx, retryable, func(err error) {
 		d.Report(name, err)
 		if err != nil {
+			tracing.Trouble(ctx, err)
 			d.Logger.WarnContext(ctx, "worker retries", "worker", name, "error", err)
 		}
 	}, what)

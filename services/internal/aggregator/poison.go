@@ -7,6 +7,7 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/pkg/wire"
 )
 
@@ -18,6 +19,7 @@ func (a *worker) flush(ctx context.Context, f goldstore.Flush) (result goldstore
 	if !goldstore.IsRowFault(err) {
 		return result, err
 	}
+	tracing.Trouble(ctx, err)
 	a.Logger.ErrorContext(ctx, "batch cannot be stored and is bisected", "error", err)
 	refused, err := a.isolate(ctx, f, f.Groups)
 	if err != nil {

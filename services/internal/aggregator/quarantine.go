@@ -9,6 +9,7 @@ import (
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/refusal"
 )
@@ -34,7 +35,7 @@ func Project(ctx context.Context, d Deps) error {
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("project quarantine: %w", err))
 		}
-		err = p.store(work, batch.Messages)
+		err = p.pass(work, batch.Messages)
 		batch.Release()
 		if err != nil {
 			return lifecycle.Ended(ctx, fmt.Errorf("project quarantine: %w", err))
@@ -46,6 +47,18 @@ func Project(ctx context.Context, d Deps) error {
 type projection struct {
 	Deps
 	position goldstore.Position
+}
+
+// pass keeps messages, in a span.
+func (p *projection) pass(ctx context.Context, messages []broker.Message) error {
+	ctx, span := p.Tracer.Batch(ctx, "quarantine batch", broker.Origins(ctx, messages))
+	defer span.End()
+	err := p.store(ctx, messages)
+	if err != nil {
+		tracing.Failed(ctx, err)
+	}
+	broker.Describe(span, QuarantineStage, broker.StreamQuarantine, messages)
+	return err
 }
 
 // store keeps messages and moves the position behind them. Messages that cannot
@@ -68,6 +81,7 @@ func (p *projection) store(ctx context.Context, messages []broker.Message) error
 		}
 		return p.store(ctx, messages[half:])
 	}
+	tracing.Trouble(ctx, err)
 	p.Logger.ErrorContext(ctx, "message cannot be stored and is kept as it is", "stage", QuarantineStage,
 		"stream", p.position.Stream, "sequence", messages[0].Sequence, "entries", entries, "error", err)
 	kept := projected{rows: []goldstore.QuarantineRow{foreignRow(&messages[0], err)}}

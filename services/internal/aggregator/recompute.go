@@ -7,12 +7,15 @@ import (
 	"math"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/lifecycle"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/tracing"
 )
 
 // RecomputeStage is the name of recompute's position, whose sequence is the
@@ -77,6 +80,8 @@ func (r *recompute) follow(ctx context.Context) error {
 	if err != nil || position.Sequence >= newest.Epoch() {
 		return err
 	}
+	ctx, span := r.Tracer.Batch(ctx, "recompute", new(tracing.Origins))
+	defer span.End()
 	r.writer.SetCatalog(newest)
 	if err := r.Store.RequireEpoch(ctx, uint32(r.partition), newest.Epoch()); err != nil {
 		return err
@@ -85,6 +90,10 @@ func (r *recompute) follow(ctx context.Context) error {
 	rows, err := r.rows(ctx, newest, newest.ChangedSince(position.Sequence).Folded)
 	if err != nil {
 		return err
+	}
+	if rows > 0 {
+		span.SetAttributes(attribute.String("energy.worker", r.name), attribute.Int64("energy.epoch", int64(newest.Epoch())),
+			attribute.Int("energy.rows.updated", rows))
 	}
 	_, err = r.writer.Flush(ctx, goldstore.Flush{Move: &goldstore.PositionMove{
 		Stage: RecomputeStage, Partition: uint32(r.partition), Stream: position.Stream, Created: position.Created,
@@ -161,11 +170,13 @@ func (r *recompute) flush(ctx context.Context) error {
 	if len(r.behind) == 0 {
 		return nil
 	}
+	tracing.Keep(ctx, tracing.Restatement)
 	_, err := r.writer.Flush(ctx, goldstore.Flush{
 		Groups: r.behind, Cause: gold.CauseCatalog,
 		Feed: func(id int64, changes []gold.Change) (string, []byte, error) {
 			return FeedMessage(r.partition, id, changes)
 		},
+		Headers: func(*goldstore.Result) map[string]string { return tracing.Headers(ctx) },
 	})
 	r.behind = r.behind[:0]
 	r.relay.wake()

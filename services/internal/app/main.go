@@ -147,6 +147,7 @@ func runService(
 		defer cancel()
 		err = errors.Join(err, traces.Close(limit))
 	}()
+	needs.Tracers = traces.Tracers()
 	monitor := health.New(needs.Name, Runbook)
 	monitor.Fail(setup, errStarting)
 	grace := needs.Common.Grace

@@ -11,10 +11,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/settings"
 	"github.com/energy-platform/energy/services/internal/stage"
@@ -40,6 +43,7 @@ type Platform struct {
 	monitor   string             // address where the broker is asked
 	answers   *settings.Answers
 	readers   *goldstore.Store // for answers; nil for services that give none
+	tracer    tracing.Tracer
 }
 
 // Needs is what a process connects to.
@@ -52,6 +56,8 @@ type Needs struct {
 	Name string
 	// Syncs is how the broker syncs; nil: it is asked, if the settings say where.
 	Syncs *broker.Durability
+	// Tracers opens the process's spans; nil: nothing is traced.
+	Tracers trace.TracerProvider
 }
 
 // Open connects and waits until the broker is provisioned and the store is
@@ -62,6 +68,10 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 		common: n.Common, instance: cmp.Or(n.Common.Instance, n.Name), log: log, health: monitor,
 		answers: n.Answers, syncs: n.Syncs, monitor: n.Broker.Monitor,
 	}
+	if n.Tracers == nil {
+		n.Tracers = noop.NewTracerProvider()
+	}
+	p.tracer = tracing.New(n.Tracers)
 	if err := p.openStores(ctx, n); err != nil {
 		p.Close()
 		return nil, err

@@ -82,7 +82,7 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 		deps := aggregator.Deps{
 			JetStream: p.js, Publisher: p.publisher, Store: p.store, Slabs: new(gold.Slabs),
 			Catalogs: aggregator.NewCatalogs(p.epochs), Partitions: p.topology.Partitions,
-			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Limits: limits(s), Grace: p.common.Grace,
+			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Tracer: p.tracer, Limits: limits(s), Grace: p.common.Grace,
 			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
 			ParentsQuiet: g.ParentsQuiet, ParentsTurn: make(chan struct{}, 1),
 		}
@@ -144,6 +144,7 @@ func (p *Platform) stageDeps(s settings.Stage) stage.Deps {
 	return stage.Deps{
 		JetStream: p.js, Publisher: p.publisher, Positions: p.positions,
 		Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Report: p.health.Report,
+		Tracer: p.tracer,
 	}
 }
 

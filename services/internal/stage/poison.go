@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/tracing"
 )
 
 // Poison says what becomes of a message that cannot be processed for its own sake: a
@@ -66,12 +67,13 @@ func (s *runner) process(ctx context.Context, messages []broker.Message) (Output
 // position moves on behind each part.
 func (s *runner) isolate(ctx context.Context, messages []broker.Message, cause error) error {
 	if half := len(messages) / 2; half > 0 {
-		if err := s.pass(ctx, messages[:half]); err != nil {
+		if err := s.through(ctx, messages[:half]); err != nil {
 			return err
 		}
-		return s.pass(ctx, messages[half:])
+		return s.through(ctx, messages[half:])
 	}
 	m := &messages[0]
+	tracing.Trouble(ctx, cause)
 	s.Logger.ErrorContext(ctx, "message cannot be processed", "sequence", m.Sequence, "error", cause)
 	out, err := s.Poison.Refuse(ctx, m, cause)
 	if err == nil {

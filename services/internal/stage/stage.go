@@ -13,13 +13,16 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/tracing"
 )
 
 // RejudgeKeys begins the keys of positions of readings that are judged again.
@@ -64,6 +67,7 @@ type Deps struct {
 	Logger    *slog.Logger
 	// Report tells how the stage is: nil for well.
 	Report func(key string, trouble error)
+	Tracer tracing.Tracer
 }
 
 // Run runs a stage until ctx ends, then finishes the batch in hand within the
@@ -73,6 +77,8 @@ type Deps struct {
 func Run(ctx context.Context, d Deps, c Config) error {
 	s := &runner{Deps: d, Config: c}
 	s.Logger = d.Logger.With("stage", c.Key)
+	name, _, _ := strings.Cut(c.Key, ".")
+	s.span = name + " batch"
 	work, cancel := lifecycle.Drain(ctx, c.Grace)
 	defer cancel()
 	if err := s.start(ctx); err != nil {
@@ -115,6 +121,7 @@ func (c *Config) within(messages []broker.Message) []broker.Message {
 type runner struct {
 	Deps
 	Config
+	span     string // name of those of batches
 	reader   *broker.Reader
 	openings uint64 // of the reader that the position was verified for
 	position broker.Position
@@ -168,11 +175,34 @@ func (s *runner) recheck(ctx context.Context) error {
 	return err
 }
 
-// pass takes the messages of one batch through the stage.
+// pass takes the messages of one batch through the stage, in a span.
 func (s *runner) pass(ctx context.Context, messages []broker.Message) error {
+	ctx, span := s.Tracer.Batch(ctx, s.span, broker.Origins(ctx, messages))
+	defer span.End()
+	before := s.position.Counts
+	err := s.through(ctx, messages)
+	if err != nil {
+		tracing.Failed(ctx, err)
+	}
+	broker.Describe(span, s.Key, s.Stream, messages)
+	if after := &s.position.Counts; span.IsRecording() {
+		span.SetAttributes(
+			attribute.Int64("energy.readings.in", int64(after.In-before.In)),
+			attribute.Int64("energy.readings.out", int64(after.Out-before.Out)),
+			attribute.Int64("energy.readings.quarantined", int64(after.Quarantined-before.Quarantined)),
+		)
+	}
+	return err
+}
+
+// through takes messages through the stage.
+func (s *runner) through(ctx context.Context, messages []broker.Message) error {
 	began := time.Now()
 	first, last := &messages[0], &messages[len(messages)-1]
 	out, err := s.process(ctx, messages)
+	if out.Counts.Quarantined > 0 {
+		tracing.Keep(ctx, tracing.Quarantine)
+	}
 	if err == nil {
 		err = s.publish(ctx, out.Messages)
 	}
@@ -224,6 +254,7 @@ func (s *runner) told(ctx context.Context, what string) func(error) {
 	return func(err error) {
 		s.Report(s.Key, err)
 		if err != nil {
+			tracing.Trouble(ctx, err)
 			s.Logger.WarnContext(ctx, "stage retries", "what", what, "error", err)
 		}
 	}
