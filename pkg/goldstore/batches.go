@@ -95,10 +95,12 @@ var ErrNoBatch = errors.New("there is no such batch")
 
 const (
 	insertBatch = `
-INSERT INTO gold.batches (id, kind, selection, code_version, epoch, started_at) VALUES ($1, $2, $3, $4, $5, $6)`
+INSERT INTO gold.batches (id, kind, selection, code_version, epoch, started_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT DO NOTHING`
 	insertBatchParts = `
 INSERT INTO gold.batch_parts (batch, partition, series_id, start_ns)
-SELECT $1, p, -1, 0 FROM generate_series(0, $2 - 1) AS p`
+SELECT $1, p, -1, 0 FROM generate_series(0, $2 - 1) AS p
+ON CONFLICT DO NOTHING`
 	updateBatch = `
 UPDATE gold.batches SET state = $2, counts = $3, changes = $4, timings = $5, error = nullif($6, ''),
 	finished_at = CASE WHEN $2 = 'done' THEN now() END
@@ -114,7 +116,8 @@ FROM gold.batches WHERE ($1 = '' OR id = $1) ORDER BY started_at DESC, id LIMIT 
 SELECT partition, series_id, start_ns, tally FROM gold.batch_parts WHERE batch = $1 ORDER BY partition`
 )
 
-// CreateBatch stores the record of a run that begins, with a part for each partition.
+// CreateBatch stores the record of a run that begins, with a part for each partition. It
+// may be called again: what is there stays.
 func (s *Store) CreateBatch(ctx context.Context, b *BatchRecord, partitions int) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, insertBatch, b.ID, b.Kind, b.Selection, b.CodeVersion, int64(b.Epoch), b.StartedAt)

@@ -17,10 +17,13 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/energy-platform/energy/pkg/localpg"
 )
@@ -86,6 +89,26 @@ func Database(tb testing.TB, template string, migrate func(ctx context.Context, 
 		}
 	})
 	return withDatabase(base, name)
+}
+
+// Texts returns the texts that a query gives, one a row, in ascending order.
+func Texts(tb testing.TB, database, query string) []string {
+	tb.Helper()
+	conn, err := pgx.Connect(tb.Context(), database)
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	defer conn.Close(context.WithoutCancel(tb.Context()))
+	rows, err := conn.Query(tb.Context(), query)
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		tb.Fatalf("pgtest: %v", err)
+	}
+	slices.Sort(texts)
+	return texts
 }
 
 // server is started once, by the first test that needs it.

@@ -231,7 +231,8 @@ func (r *run) begin(ctx context.Context) error {
 	if b.Selection, err = json.Marshal(r.job); err != nil {
 		return err
 	}
-	if err := r.Store.CreateBatch(ctx, &b, r.topology.Partitions); err != nil {
+	err = r.retry(ctx, func() error { return r.Store.CreateBatch(ctx, &b, r.topology.Partitions) })
+	if err != nil {
 		return err
 	}
 	r.record = b
@@ -345,7 +346,7 @@ func (r *run) work(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := r.Store.UpdateBatch(ctx, &r.record); err != nil {
+	if err := r.update(ctx); err != nil {
 		return err
 	}
 	r.time("read_seconds", began)
@@ -376,5 +377,10 @@ func (r *run) end(ctx context.Context, failed error) error {
 	default:
 		r.record.State, r.record.Error = goldstore.BatchFailed, failed.Error()
 	}
-	return r.Store.UpdateBatch(ctx, &r.record)
+	return r.update(ctx)
+}
+
+// update stores the record as it is.
+func (r *run) update(ctx context.Context) error {
+	return r.retry(ctx, func() error { return r.Store.UpdateBatch(ctx, &r.record) })
 }

@@ -45,7 +45,7 @@ func (w *writer) room(
 ) (fit, refused []gold.Version, err error) {
 	var stored []gold.Version
 	earlier := make(map[reading.Stamp]struct{})
-	err = w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
+	look := func(tx *goldstore.ReadTx) error {
 		if !w.job.Rebuild {
 			stamps := make([]reading.Stamp, len(all))
 			for i := range all {
@@ -64,7 +64,8 @@ func (w *writer) room(
 			stored, err = r.Versions()
 			return err
 		})
-	})
+	}
+	err = w.retry(ctx, func() error { return w.Store.Read(ctx, look) })
 	if err != nil {
 		return nil, nil, err
 	}

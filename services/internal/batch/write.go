@@ -36,11 +36,7 @@ type writer struct {
 
 // write brings what was gathered into gold.
 func (r *run) write(ctx context.Context) error {
-	var parts []goldstore.BatchPart
-	err := r.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
-		parts, err = tx.BatchParts(ctx, r.record.ID)
-		return err
-	})
+	parts, err := r.parts(ctx)
 	if err != nil {
 		return err
 	}
@@ -73,6 +69,17 @@ func (r *run) write(ctx context.Context) error {
 		r.record.Changes.Sum(w.tally)
 	}
 	return err
+}
+
+// parts returns how far the run is, by partition.
+func (r *run) parts(ctx context.Context) (parts []goldstore.BatchPart, err error) {
+	err = r.retry(ctx, func() error {
+		return r.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
+			parts, err = tx.BatchParts(ctx, r.record.ID)
+			return err
+		})
+	})
+	return parts, err
 }
 
 // span works through the windows with from ≤ key < to.
@@ -193,21 +200,15 @@ func (w *writer) flush(
 // stored returns nil when the record stands behind the windows all the same: the
 // connection was lost while they were committed.
 func (w *writer) stored(ctx context.Context, last goldstore.RowKey, moved error) error {
-	err := w.Store.Read(ctx, func(tx *goldstore.ReadTx) error {
-		parts, err := tx.BatchParts(ctx, w.record.ID)
-		if err != nil {
-			return err
-		}
-		at := parts[w.partition]
-		if at.At.SeriesID != last.SeriesID || at.At.Start != last.Start {
-			return fmt.Errorf("batch %s is run by another process: %w", w.record.ID, moved)
-		}
-		w.tally = at.Tally
-		return nil
-	})
+	parts, err := w.parts(ctx)
 	if err != nil {
 		return err
 	}
+	at := parts[w.partition]
+	if at.At.SeriesID != last.SeriesID || at.At.Start != last.Start {
+		return fmt.Errorf("batch %s is run by another process: %w", w.record.ID, moved)
+	}
+	w.tally = at.Tally
 	return w.drain(ctx) // nobody was told of it
 }
 
