@@ -13,8 +13,7 @@ import (
 // after the server's own bound, which says better what was wrong. A call that meets
 // it fails with context.DeadlineExceeded and loses its connection.
 //
-// It is pgx's tracer, whose context is used for the rest of the traced call; calls
-// below pgx take theirs from the connection. 0 bounds nothing.
+// 0 bounds nothing.
 type deadline time.Duration
 
 // deadlineOf returns the deadline that goes with the server's statement timeout.
@@ -41,40 +40,30 @@ func end(ctx context.Context) {
 	}
 }
 
-// TraceQueryStart is of pgx.QueryTracer.
-func (d deadline) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
-	return d.start(ctx)
+const callsMark = "calls"
+
+// mark lets calls below pgx on a connection find what bounds and traces them.
+func (c *calls) mark(conn *pgx.Conn) { conn.PgConn().CustomData()[callsMark] = c }
+
+// of returns what bounds and traces calls on a connection.
+func of(conn *pgx.Conn) *calls {
+	if c, ok := conn.PgConn().CustomData()[callsMark].(*calls); ok {
+		return c
+	}
+	return newCalls(0, nil)
 }
-
-// TraceQueryEnd is of pgx.QueryTracer.
-func (d deadline) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) { end(ctx) }
-
-// TraceBatchStart is of pgx.BatchTracer.
-func (d deadline) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
-	return d.start(ctx)
-}
-
-// TraceBatchQuery is of pgx.BatchTracer.
-func (d deadline) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
-
-// TraceBatchEnd is of pgx.BatchTracer.
-func (d deadline) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchEndData) { end(ctx) }
-
-const deadlineMark = "deadline"
-
-// mark lets calls below pgx on a connection find the deadline.
-func (d deadline) mark(conn *pgx.Conn) { conn.PgConn().CustomData()[deadlineMark] = d }
 
 // within bounds a call below pgx on a connection.
 func within(ctx context.Context, conn *pgx.Conn) (context.Context, context.CancelFunc) {
-	d, _ := conn.PgConn().CustomData()[deadlineMark].(deadline)
-	return d.within(ctx)
+	return of(conn).within(ctx)
 }
 
 // copyIn runs a COPY FROM STDIN.
 func copyIn(ctx context.Context, conn *pgx.Conn, b copyBuffer, sql string) error {
 	ctx, cancel := within(ctx, conn)
 	defer cancel()
-	_, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(b), sql)
+	ctx = of(conn).span(ctx, summary(sql), sql)
+	tag, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(b), sql)
+	endSpan(ctx, tag, err)
 	return err
 }

@@ -37,6 +37,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/energy-platform/energy/pkg/reading"
 )
@@ -56,6 +57,8 @@ type Config struct {
 	// long again after that it is given up on this side: the server's host may be
 	// gone without a word. 0 bounds neither. Calls end with their context in any case.
 	StatementTimeout time.Duration
+	// Tracers, if not nil, opens spans of calls that are made in a span which is recorded.
+	Tracers trace.TracerProvider
 }
 
 const defaultConnectTimeout = 5 * time.Second
@@ -116,10 +119,10 @@ func poolConfig(url string, c Config) (*pgxpool.Config, error) {
 	pc.ConnConfig.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(bufio.NewReaderSize(r, readBuffer), w)
 	}
-	bound := deadlineOf(c.StatementTimeout)
-	pc.ConnConfig.Tracer = bound
-	pc.PingTimeout = time.Duration(bound)
-	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error { bound.mark(conn); return nil }
+	all := newCalls(deadlineOf(c.StatementTimeout), c.Tracers)
+	pc.ConnConfig.Tracer = all
+	pc.PingTimeout = time.Duration(all.deadline)
+	pc.AfterConnect = func(_ context.Context, conn *pgx.Conn) error { all.mark(conn); return nil }
 	if c.StatementTimeout > 0 {
 		parameters["statement_timeout"] = strconv.FormatInt(c.StatementTimeout.Milliseconds(), 10)
 	}

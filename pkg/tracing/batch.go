@@ -47,6 +47,19 @@ func (t Tracer) Batch(ctx context.Context, name string, from *Origins) (context.
 	return trace.ContextWithSpan(ctx, b), b
 }
 
+// Failed keeps, as a span of its own, what began then in ctx and failed, unless ctx's own
+// is recorded.
+func (t Tracer) Failed(ctx context.Context, name string, began time.Time, err error) {
+	if t.tracer == nil || trace.SpanFromContext(ctx).IsRecording() {
+		return
+	}
+	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(began), trace.WithSpanKind(trace.SpanKindServer),
+		trace.WithAttributes(keptKey.String(Failure)))
+	span.RecordError(err)
+	span.SetStatus(codes.Error, err.Error())
+	span.End()
+}
+
 // Batch is the span of a batch. Until it is chosen by a sampler or kept, it stands for
 // the context that it is a child of and records nothing. It is safe for concurrent use.
 type Batch struct {

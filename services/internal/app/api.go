@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
@@ -30,12 +31,14 @@ type api struct {
 	stands     chan struct{} // closed when inside is served
 	conn       *grpc.ClientConn
 	overHTTP   http.Handler
+	options    []grpc.ServerOption
 }
 
 var errStarting = errors.New("the service is starting, try again: GET /health says what it waits for")
 
-func newAPI(ctx context.Context) (*api, error) {
-	a := &api{inside: bufconn.Listen(insideBuffer), stands: make(chan struct{})}
+// newAPI returns the API of a process whose spans tracers opens.
+func newAPI(ctx context.Context, tracers trace.TracerProvider) (*api, error) {
+	a := &api{inside: bufconn.Listen(insideBuffer), stands: make(chan struct{}), options: traced(tracers)}
 	var err error
 	a.conn, err = grpc.NewClient("passthrough:///inside",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -154,7 +154,7 @@ func runService(
 	var queries *api
 	var overHTTP http.Handler
 	if needs.Answers != nil {
-		if queries, err = newAPI(ctx); err != nil {
+		if queries, err = newAPI(ctx, needs.Tracers); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, queries.Close()) }()

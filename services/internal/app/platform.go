@@ -100,7 +100,7 @@ func (p *Platform) openStores(ctx context.Context, n Needs) (err error) {
 	}
 	url := n.Postgres.DatabaseURL.Reveal()
 	p.store, err = goldstore.Open(ctx, url, goldstore.Config{
-		Application: n.Name, StatementTimeout: n.Postgres.StatementTimeout,
+		Application: n.Name, StatementTimeout: n.Postgres.StatementTimeout, Tracers: n.Tracers,
 	})
 	if err != nil {
 		return err
@@ -111,6 +111,7 @@ func (p *Platform) openStores(ctx context.Context, n Needs) (err error) {
 	}
 	p.readers, err = goldstore.Open(ctx, url, goldstore.Config{
 		Application: n.Name + " answers", MaxConns: n.Answers.QueryConns, StatementTimeout: n.Answers.QueryTimeout,
+		Tracers: n.Tracers,
 	})
 	return err
 }

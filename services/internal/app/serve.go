@@ -86,7 +86,11 @@ func serveGRPC(
 		if err != nil {
 			return fmt.Errorf("listen for gRPC (ENERGY_GRPC_LISTEN): %w", err)
 		}
-		server := grpc.NewServer()
+		var options []grpc.ServerOption
+		if api != nil {
+			options = api.options
+		}
+		server := grpc.NewServer(options...)
 		healthv1.RegisterHealthServer(server, monitor.Server())
 		listeners := []net.Listener{listener}
 		if api != nil {

@@ -58,6 +58,7 @@ func New(ctx context.Context, conn grpc.ClientConnInterface, ready func() error)
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, newMarshaler()),
 		runtime.WithMiddlewares(g.wrap),
 		runtime.WithRoutingErrorHandler(routingError),
+		runtime.WithIncomingHeaderMatcher(incoming),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
@@ -77,6 +78,17 @@ func New(ctx context.Context, conn grpc.ClientConnInterface, ready func() error)
 		_, _ = w.Write(openAPI) // the client went away
 	})
 	return mux, nil
+}
+
+// incoming says which headers of a request a call gets: the trace of the client besides
+// what the gateway takes itself.
+func incoming(key string) (string, bool) {
+	switch strings.ToLower(key) {
+	case "traceparent", "tracestate":
+		return key, true
+	default:
+		return runtime.DefaultHeaderMatcher(key)
+	}
 }
 
 // guard refuses what the gateway would let through.
