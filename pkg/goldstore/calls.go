@@ -40,10 +40,10 @@ func (c *calls) span(ctx context.Context, name, sql string) context.Context {
 	if !trace.SpanFromContext(ctx).IsRecording() {
 		return ctx
 	}
-	with := trace.WithAttributes(
-		attribute.String("db.system.name", "postgresql"), attribute.String("db.query.text", strings.TrimSpace(sql)))
-	ctx, span := c.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindClient), with) //nolint:spancheck // endSpan does
-	return context.WithValue(ctx, spanKey{}, span)                                         //nolint:spancheck // likewise
+	with := []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("db.system.name", "postgresql"), attribute.String("db.query.text", strings.TrimSpace(sql)))}
+	ctx, span := c.tracer.Start(ctx, name, with...) //nolint:spancheck // endSpan does
+	return context.WithValue(ctx, spanKey{}, span)  //nolint:spancheck // likewise
 }
 
 // endSpan ends the span that a call has.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/energy-platform/energy/pkg/bronze"
@@ -23,7 +24,8 @@ type batch struct {
 	readings int
 	held     int // bytes of the budget
 	spans    []span
-	due      time.Time // when the linger ends
+	from     trace.SpanContext // of the readings that are traced; not valid: none is
+	due      time.Time         // when the linger ends
 	sealed   time.Time
 
 	done chan struct{}
@@ -45,9 +47,12 @@ func (o *Options) encode(b []byte, r *reading.Reading) []byte {
 	return bronze.AppendProtobuf(b, r)
 }
 
-// fits reports whether another encoded reading does, into the message and into what
-// one batch may hold of the budget.
-func (b *batch) fits(one []byte, most int) bool {
+// fits reports whether another encoded reading does, into the message, into what one
+// batch may hold of the budget, and into its trace: a message has one context.
+func (b *batch) fits(one []byte, most int, from trace.SpanContext) bool {
+	if from.IsValid() && b.from.IsValid() && (from.TraceID() != b.from.TraceID() || from.SpanID() != b.from.SpanID()) {
+		return false
+	}
 	return len(b.payload)+len(one)+frame <= b.limit && b.held+len(one)+overhead <= most
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/reading"
@@ -81,10 +82,18 @@ func New(js jetstream.JetStream, o Options) (*Producer, error) {
 // for them at once: it does not wait until they are stored. Readings that could not
 // be taken in, because they are wrong, ctx ended or the producer is closed, have
 // their outcome in the receipt already. The slice may be used again.
+//
+// Where ctx has a span that is sampled, the messages' headers have its context (W3C
+// Trace Context), and the platform's spans of these readings are in its trace or linked
+// to it. Readings of another such span go into another message.
 func (p *Producer) Publish(ctx context.Context, readings ...reading.Reading) *Receipt {
 	receipt := newReceipt(len(readings))
 	one := p.scratch.Get().(*[]byte)
 	defer p.scratch.Put(one)
+	from := trace.SpanContextFromContext(ctx)
+	if !from.IsSampled() {
+		from = trace.SpanContext{}
+	}
 	for i := range readings {
 		r := &readings[i]
 		err := p.fault(r)
@@ -98,7 +107,7 @@ func (p *Producer) Publish(ctx context.Context, readings ...reading.Reading) *Re
 			receipt.settle(i, i+1, Outcome{Err: &ReadingError{Reading: *r, Err: err}})
 			continue
 		}
-		if err := p.take(ctx, *one, receipt, i); err != nil {
+		if err := p.take(ctx, *one, receipt, i, from); err != nil {
 			receipt.settle(i, len(readings), Outcome{Err: err})
 			break
 		}
@@ -117,7 +126,9 @@ func (p *Producer) limit() int {
 }
 
 // take adds reading i of a call to the open batch.
-func (p *Producer) take(ctx context.Context, one []byte, receipt *Receipt, i int) error {
+func (p *Producer) take(
+	ctx context.Context, one []byte, receipt *Receipt, i int, from trace.SpanContext,
+) error {
 	// The open batch has no more than half of the buffer, so what fills it is sent and
 	// comes free without anybody's help.
 	if err := p.budget.Acquire(ctx, len(one)+overhead); err != nil {
@@ -129,7 +140,7 @@ func (p *Producer) take(ctx context.Context, one []byte, receipt *Receipt, i int
 		p.budget.Release(len(one) + overhead)
 		return ErrClosed
 	}
-	if p.open != nil && !p.open.fits(one, p.o.Buffer/2) {
+	if p.open != nil && !p.open.fits(one, p.o.Buffer/2, from) {
 		p.sealLocked()
 	}
 	if p.open == nil {
@@ -138,6 +149,9 @@ func (p *Producer) take(ctx context.Context, one []byte, receipt *Receipt, i int
 			payload: make([]byte, 0, p.sized+p.sized/8),
 		}
 		p.signal()
+	}
+	if from.IsValid() {
+		p.open.from = from
 	}
 	p.open.add(&p.o, one, receipt, i)
 	p.stats.readings.Add(1)

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/tracing"
 )
 
 // maxInFlight bounds the messages that are sent and have no outcome.
@@ -87,6 +89,9 @@ func (p *Producer) close() []*batch {
 // its own to wait for the answer and to try again.
 func (p *Producer) send(ctx context.Context, b *batch, deliveries *errgroup.Group) {
 	m := b.message(&p.o)
+	if b.from.IsValid() {
+		tracing.Inject(trace.ContextWithSpanContext(ctx, b.from), m)
+	}
 	p.stats.messages.Add(1)
 	p.stats.bytes.Add(int64(len(m.Data)))
 	limited, cancel := context.WithDeadline(ctx, b.sealed.Add(p.o.Timeout))

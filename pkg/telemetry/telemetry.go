@@ -25,6 +25,9 @@ import (
 type Process struct {
 	Service  string
 	Instance string // empty: not told
+	// Always samples whatever begins here, and records it though nothing may be exported:
+	// for tools whose user asks for a trace.
+	Always bool
 }
 
 // Telemetry is the tracing of a process.
@@ -37,7 +40,13 @@ type Telemetry struct {
 // Open makes ready what the settings say. It does not wait for the exporter's other
 // end: one that is away costs spans, nothing else. Close must be called.
 func Open(ctx context.Context, s Settings, p Process, log *slog.Logger) (*Telemetry, error) {
+	if p.Always {
+		s.Sampler = "always_on"
+	}
 	if !s.exports() {
+		if p.Always {
+			return &Telemetry{tracers: sdktrace.NewTracerProvider(sdktrace.WithSampler(sdktrace.AlwaysSample()))}, nil
+		}
 		return &Telemetry{tracers: noop.NewTracerProvider()}, nil
 	}
 	exporter, err := s.exporter(ctx)

@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 
 	"github.com/nats-io/nats.go"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/energy-platform/energy/pkg/producer"
+	"github.com/energy-platform/energy/pkg/telemetry"
 )
 
 const help = `Publish the readings of files and wait until every one is acknowledged.
@@ -57,16 +59,18 @@ const examples = `  # CSV, one metric a column
 
 // flags are the settings of the command line.
 type flags struct {
+	telemetry         telemetry.Settings
 	server, creds, ca string
 	format            string
 	options           Options
 	shuffle           uint64
 	dryRun            int
-	quiet             bool
+	quiet, trace      bool
 	mapping           mappingFlags
 }
 
-// Command returns the command "publish". It reads ENERGY_NATS_URL with getenv.
+// Command returns the command "publish". It reads ENERGY_NATS_URL and the variables of
+// OpenTelemetry with getenv.
 func Command(getenv func(key string) string) *cobra.Command {
 	var f flags
 	c := &cobra.Command{
@@ -86,6 +90,10 @@ func Command(getenv func(key string) string) *cobra.Command {
 			if server := getenv("ENERGY_NATS_URL"); server != "" && !c.Flags().Changed("server") {
 				f.server = server
 			}
+			var err error
+			if f.telemetry, err = tracingSettings(getenv); err != nil {
+				return err
+			}
 			return f.run(c, args)
 		},
 	}
@@ -103,6 +111,8 @@ func (f *flags) add(fs *pflag.FlagSet) {
 	fs.DurationVar(&f.options.Timeout, "timeout", DefaultTimeout, "how long a message may stay unacknowledged")
 	fs.IntVar(&f.dryRun, "dry-run", 0, "print the first readings as NDJSON and publish nothing")
 	fs.Lookup("dry-run").NoOptDefVal = "10"
+	fs.BoolVar(&f.trace, "trace", false, "trace the readings through the platform, and print the trace's id; the\n"+
+		"publishing itself is exported where OTEL_EXPORTER_OTLP_ENDPOINT says")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print errors only")
 	fs.Uint64Var(&f.shuffle, "shuffle", 0, "publish in the random order of this seed (holds all readings in memory)")
 	fs.Float64Var(&f.options.Duplicate, "duplicate", 0, "publish this fraction of the readings twice")
@@ -119,7 +129,8 @@ func (f *flags) run(c *cobra.Command, args []string) error {
 	if f.dryRun > 0 {
 		receipt, err = Preview(c.Context(), o, c.OutOrStdout(), f.dryRun)
 	} else {
-		receipt, err = Run(c.Context(), o)
+		receipt, err = f.publish(c.Context(), o, slog.New(slog.NewTextHandler(c.ErrOrStderr(),
+			&slog.HandlerOptions{Level: slog.LevelWarn})))
 		if receipt.Published > 0 && !f.quiet || err == nil && !f.quiet {
 			fmt.Fprint(c.OutOrStdout(), receipt)
 		}

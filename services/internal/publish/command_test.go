@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/services/internal/publish"
 )
 
@@ -63,6 +64,25 @@ func TestCommand(t *testing.T) {
 		}
 		if msgs := stored(t, stream); len(decode(t, msgs)) != 10 || msgs[0].Subject != "readings.x" {
 			t.Errorf("%d messages", len(msgs))
+		}
+	})
+	t.Run("TracesWhatItPublishes", func(t *testing.T) {
+		t.Parallel()
+		s := natstest.Server(t)
+		stream := provision(t, natstest.Connect(t, s), -1)
+		out, _, err := command(t, s.URL(), lines(10), "-", "--batch-size", "4", "--trace")
+		_, rest, found := strings.Cut(out, "\ntrace         ")
+		id, _, _ := strings.Cut(rest, "\n")
+		if err != nil || !found || len(id) != 32 {
+			t.Fatalf("%v; the receipt has no trace:\n%s", err, out)
+		}
+		for _, m := range stored(t, stream) {
+			if c := tracing.Extract(t.Context(), m.Header); c.TraceID().String() != id || !c.IsSampled() {
+				t.Errorf("a message is in trace %v, want %s", c, id)
+			}
+		}
+		if out, _, err := command(t, s.URL(), lines(10), "-"); err != nil || strings.Contains(out, "trace") {
+			t.Errorf("%v; without --trace the receipt is\n%s", err, out)
 		}
 	})
 	t.Run("TellsOfSlipsOnceAndOfFaultsInOneSentence", func(t *testing.T) {

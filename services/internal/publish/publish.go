@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/producer"
@@ -139,7 +140,8 @@ func (o *Options) connect(ctx context.Context) (*nats.Conn, func(), error) {
 
 // Run publishes the files and returns when every message is acknowledged, or
 // when that cannot be reached. The receipt is true in any case. Bad rows are left
-// out; the error is then [ErrBadRows].
+// out; the error is then [ErrBadRows]. Readings are in the trace of ctx's span, if that is
+// sampled.
 func Run(ctx context.Context, o Options) (Receipt, error) {
 	var receipt Receipt
 	o.setDefaults()
@@ -170,6 +172,9 @@ func Run(ctx context.Context, o Options) (Receipt, error) {
 	s.addTo(&receipt)
 	r.meter.finish(feed, receipt.Acknowledged)
 	receipt.Duration = time.Since(start)
+	if c := trace.SpanContextFromContext(ctx); c.IsSampled() {
+		receipt.TraceID = c.TraceID().String()
+	}
 	return receipt, errors.Join(err, r.failed, receipt.badRows())
 }
 

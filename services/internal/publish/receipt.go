@@ -38,6 +38,8 @@ type Receipt struct {
 	FirstSequence uint64 // least acknowledged sequence
 	LastSequence  uint64 // greatest
 	Duration      time.Duration
+
+	TraceID string // of the trace that they are in; empty: of none that is sampled
 }
 
 // Rate returns acknowledged readings a second.
@@ -63,6 +65,9 @@ func (r Receipt) String() string {
 	fmt.Fprintf(&b, "\nrefused       %d readings", r.Refused)
 	if r.Unconfirmed > 0 {
 		fmt.Fprintf(&b, "\nunconfirmed   %d readings: stored or not, no answer came; publishing again is safe", r.Unconfirmed)
+	}
+	if r.TraceID != "" {
+		fmt.Fprintf(&b, "\ntrace         %s", r.TraceID)
 	}
 	fmt.Fprintf(&b, "\ntook          %.1f s, %.0f readings/s\n", r.Duration.Seconds(), r.Rate())
 	if r.Acknowledged > 0 {

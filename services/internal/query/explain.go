@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
@@ -18,6 +19,7 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/reading"
+	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/pkg/wire"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
@@ -202,7 +204,7 @@ func (m *message) fetch(ctx context.Context, js jetstream.JetStream, stamp readi
 	case stored == nil:
 		return nil
 	}
-	m.held, m.subject, m.traceID = true, stored.Subject, traceID(stored.Header.Get("traceparent"))
+	m.held, m.subject, m.traceID = true, stored.Subject, traceID(ctx, stored.Header)
 	decoder := bronze.Decoder{Received: stamp.Received}
 	decoder.Decode(stored.Header.Get("Content-Type"), stored.Data, func(index uint32, r reading.Reading) {
 		if _, wanted := m.readings[index]; wanted {
@@ -324,12 +326,11 @@ func (o origins) origin(s reading.Stamp) (*energyv1.Origin, error) {
 	return out, nil
 }
 
-// traceID returns the trace id of a traceparent header, empty when it is none:
-// version, trace id, parent id and flags in hexadecimal digits.
-func traceID(parent string) string {
-	parts := strings.Split(parent, "-")
-	if len(parts) < 4 || len(parts[1]) != 32 || strings.Trim(parts[1], "0123456789abcdef") != "" {
+// traceID returns the id of the trace that a message is of, empty when it is of none.
+func traceID(ctx context.Context, h nats.Header) string {
+	c := tracing.Extract(ctx, h)
+	if !c.HasTraceID() {
 		return ""
 	}
-	return parts[1]
+	return c.TraceID().String()
 }

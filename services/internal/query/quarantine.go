@@ -141,7 +141,7 @@ func (q *Quarantine) entry(
 	case stored == nil:
 		return out, nil
 	}
-	out.Held, out.Subject, out.TraceId = true, stored.Subject, traceID(stored.Header.Get("traceparent"))
+	out.Held, out.Subject, out.TraceId = true, stored.Subject, traceID(ctx, stored.Header)
 	out.ContentType, out.Message = stored.Header.Get("Content-Type"), stored.Data[:min(len(stored.Data), maxShown)]
 	return out, nil
 }
