@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -31,7 +32,10 @@ type Epoch struct {
 
 // Epochs keeps the epochs of the catalogue in the bucket [BucketCatalog]. They
 // are numbered from 1 on without a gap, and none is ever removed.
-type Epochs struct{ kv jetstream.KeyValue }
+type Epochs struct {
+	kv   jetstream.KeyValue
+	conn *nats.Conn
+}
 
 // OpenEpochs opens the bucket; a missing one is [ErrNotProvisioned].
 func OpenEpochs(ctx context.Context, js jetstream.JetStream) (*Epochs, error) {
@@ -39,8 +43,12 @@ func OpenEpochs(ctx context.Context, js jetstream.JetStream) (*Epochs, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open catalogue: %w", err)
 	}
-	return &Epochs{kv: kv}, nil
+	return &Epochs{kv: kv, conn: js.Conn()}, nil
 }
+
+// Connection numbers the connection to the broker: behind another than before may be a
+// broker that was restored from an older copy.
+func (e *Epochs) Connection() uint64 { return e.conn.Stats().Reconnects }
 
 func epochKey(number uint64) string { return epochPrefix + strconv.FormatUint(number, 10) }
 

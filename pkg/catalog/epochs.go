@@ -11,6 +11,9 @@ import (
 // The zero Epochs is empty. An Epochs is immutable: Append returns another.
 type Epochs struct{ all []*Catalog }
 
+// EpochsOf returns a catalogue, numbered 1, as the only epoch.
+func EpochsOf(c *Catalog) Epochs { return Epochs{[]*Catalog{c}} }
+
 // Append returns the epochs with one more: that document, in force from then
 // on. The same documents at the same times always give the same epochs.
 func (e Epochs) Append(activated time.Time, yamlDocument []byte) (Epochs, error) {

@@ -182,7 +182,7 @@ func versions(t *testing.T, messages []broker.Message) (all []version, refused [
 	if err != nil {
 		t.Fatal(err)
 	}
-	judge := cleaner.New(0, epochs.Fixed{Catalog: c})
+	judge := cleaner.New(0, epochs.Only(c))
 	for _, m := range out.Messages {
 		if m.Subject != broker.BronzeSubject(0) {
 			refused = append(refused, refusals(t, m.Data)...)

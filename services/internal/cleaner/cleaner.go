@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/energy-platform/energy/pkg/broker"
-	"github.com/energy-platform/energy/pkg/catalog"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/silver"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -22,54 +21,61 @@ const Stage = "silver"
 // maxBenches bounds the judges kept ready for names seen before.
 const maxBenches = 1 << 16
 
-// Catalogs gives the catalogue to judge by.
+// Catalogs gives the epochs of the catalogue to judge by: those that a process knows, or
+// an [epochs.History] for those that it has.
 type Catalogs interface {
-	// Newest returns the newest epoch known.
-	Newest() *catalog.Catalog
-	// Await returns the newest epoch once it is that one or a later.
-	Await(ctx context.Context, epoch uint64) (*catalog.Catalog, error)
-	// History tells under which epochs what comes back from quarantine is judged.
-	History(ctx context.Context) (*epochs.History, error)
+	// Known returns the epochs once that one is among them, and by which of them readings
+	// are judged.
+	Known(ctx context.Context, epoch uint64) (*epochs.History, error)
 }
 
-// Cleaner judges the bronze of one partition by the newest epoch of the catalogue: the
-// one that is known when a batch begins or, if that is later, the one that a marker in
-// bronze asks for. What was decoded late, or comes back from quarantine, was received
-// before the marker behind which it stands: it is judged under all epochs, as it would
-// have been had it stood there (invariant 21). It is used by one goroutine.
+// Cleaner judges the bronze of one partition by the epochs of the catalogue: those that
+// are known when a batch begins and, if that is later, the one that a marker in bronze
+// asks for. A reading that was received before the markers of the epoch that judges it
+// otherwise is judged under all epochs, wherever it stands: it may have been decoded late,
+// or come back from quarantine. Another is judged under the newest (invariant 21). It is
+// used by one goroutine.
 type Cleaner struct {
 	catalogs Catalogs
+	history  *epochs.History  // as it is for this batch
+	before   map[string]int64 // what that says of metrics
 	judge    *silver.Judge
 	benches  map[reading.Series]*silver.Bench
-	history  *epochs.History // as it is for this batch; nil: not asked for yet
 	court    court
 	out      *output
 }
 
 // New returns a cleaner of a partition.
 func New(partition int, catalogs Catalogs) *Cleaner {
-	c := &Cleaner{catalogs: catalogs, out: newOutput(partition)}
-	c.follow(catalogs.Newest())
-	return c
+	return &Cleaner{catalogs: catalogs, out: newOutput(partition)}
 }
 
-// follow makes the cleaner judge by a catalogue from here on.
-func (c *Cleaner) follow(newest *catalog.Catalog) {
-	if c.judge == nil || c.judge.Catalog() != newest {
-		c.judge, c.benches = silver.NewJudge(newest), make(map[reading.Series]*silver.Bench)
-	}
-}
-
-// Clean returns the silver and quarantine messages of a batch.
+// Clean returns the silver and quarantine messages of a batch. Out counts judgements:
+// gold takes in as many.
 func (c *Cleaner) Clean(ctx context.Context, messages []broker.Message) (stage.Output, error) {
-	c.follow(c.catalogs.Newest())
-	c.history = nil
+	if err := c.follow(ctx, 0); err != nil {
+		return stage.Output{}, err
+	}
 	for i := range messages {
 		if err := c.message(ctx, &messages[i]); err != nil {
-			return stage.Output{}, err
+			return stage.Output{}, fmt.Errorf("message %d: %w", messages[i].Sequence, err)
 		}
 	}
 	return c.out.take()
+}
+
+// follow makes the cleaner judge by the epochs that are known, that one among them.
+func (c *Cleaner) follow(ctx context.Context, epoch uint64) error {
+	history, err := c.catalogs.Known(ctx, epoch)
+	if err != nil || history == c.history {
+		return err
+	}
+	c.history, c.before = history, make(map[string]int64)
+	if newest := history.Catalog(); c.judge == nil || c.judge.Catalog() != newest {
+		c.judge, c.benches = silver.NewJudge(newest), make(map[reading.Series]*silver.Bench)
+		c.court = newCourt(history.Epochs, c.out)
+	}
+	return nil
 }
 
 func (c *Cleaner) message(ctx context.Context, m *broker.Message) error {
@@ -80,68 +86,46 @@ func (c *Cleaner) message(ctx context.Context, m *broker.Message) error {
 		return nil
 	}
 	if epoch := batch.Epoch(); epoch > c.judge.Catalog().Epoch() {
-		newest, err := c.catalogs.Await(ctx, epoch)
-		if err != nil {
-			return fmt.Errorf("message %d: %w", m.Sequence, err)
+		if err := c.follow(ctx, epoch); err != nil {
+			return err
 		}
-		c.follow(newest)
-		c.history = nil // it knows as little
 	}
-	benches := make([]*silver.Bench, len(batch.Series))
+	benches, before := make([]*silver.Bench, len(batch.Series)), make([]int64, len(batch.Series))
+	hearings := make([]*silver.Hearing, len(batch.Series)) // of those that are heard
 	for i, names := range batch.Series {
-		benches[i] = c.bench(names)
+		benches[i], before[i] = c.bench(names), c.heardBefore(names.Metric)
 	}
-	again, activated := batch.Again(), c.judge.Catalog().Activated().UnixNano()
+	again := batch.Again()
 	for row := range batch.Rows() {
 		c.out.counts.In++
-		if again || row.Stamp.Received < activated {
-			if err := c.late(ctx, m, &row, batch); err != nil {
-				return fmt.Errorf("message %d: %w", m.Sequence, err)
+		if again {
+			c.out.counts.Again++
+		}
+		if received(m, &row) < before[row.Series] {
+			h := &hearings[row.Series]
+			if *h == nil {
+				*h = c.court.hearing(batch.Series[row.Series])
 			}
+			c.out.counts.Out += c.court.hear(*h, &row, c.history.Epochs.Len(), again)
 			continue
 		}
-		judgement := benches[row.Series].Judge(row.Reading, row.Stamp, row.Waived)
-		if judgement.Accepted() {
-			c.out.pass(&judgement)
-		} else {
-			c.out.refuseJudged(&judgement)
-		}
+		c.newest(benches[row.Series], &row, again)
 	}
 	return nil
 }
 
-// late judges a reading that the epoch's markers may have come before although it was
-// received before them. The quarantine is told what becomes of one that was there.
-func (c *Cleaner) late(ctx context.Context, m *broker.Message, row *wire.BronzeRow, batch *wire.Bronze) (err error) {
-	if c.history == nil {
-		if c.history, err = c.catalogs.History(ctx); err != nil {
-			return err
-		}
-		if c.court.epochs.Len() != c.history.Epochs.Len() {
-			c.court = newCourt(c.history.Epochs, c.out)
-		}
-	}
-	names, again := batch.Series[row.Series], batch.Again()
-	if again {
-		c.out.counts.Again++
-	}
-	h := c.court.hearing(names)
-	if received(m, row) < nanos(c.history.HeardBefore(names.Metric)) {
-		// Out counts judgements: gold takes in as many.
-		c.out.counts.Out += c.court.hear(h, row, c.history.Epochs.Len(), again)
-		return nil
-	}
-	judgement := h.Newest().Judge(row.Reading, row.Stamp, row.Waived)
-	switch {
-	case !judgement.Accepted():
+// newest judges a reading under the newest epoch. The quarantine is told what becomes of
+// one that was there.
+func (c *Cleaner) newest(bench *silver.Bench, row *wire.BronzeRow, again bool) {
+	judgement := bench.Judge(row.Reading, row.Stamp, row.Waived)
+	if !judgement.Accepted() {
 		c.out.refuseJudged(&judgement)
-	case again:
-		c.out.resolve(&judgement, row.Waived)
-		fallthrough
-	default:
-		c.out.pass(&judgement)
+		return
 	}
-	return nil
+	if again {
+		c.out.resolve(&judgement, row.Waived)
+	}
+	c.out.pass(&judgement)
 }
 
 // bench returns the judge of these names, made once while they keep coming.
@@ -157,4 +141,17 @@ func (c *Cleaner) bench(names reading.Series) *silver.Bench {
 		c.benches[names] = b
 	}
 	return b
+}
+
+// heardBefore is that of the history, looked up once for names that keep coming.
+func (c *Cleaner) heardBefore(metric string) int64 {
+	before, ok := c.before[metric]
+	if !ok {
+		if len(c.before) >= maxBenches {
+			clear(c.before)
+		}
+		before = c.history.HeardBefore(metric)
+		c.before[metric] = before
+	}
+	return before
 }

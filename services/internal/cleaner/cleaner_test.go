@@ -38,7 +38,7 @@ func TestCleaner(t *testing.T) {
 	}
 	foreign := broker.Message{Subject: "bronze.2", Sequence: 8, Received: received, Data: []byte("\xff")}
 	own := broker.Message{Sequence: 7, Received: received, Data: data}
-	out, err := cleaner.New(2, epochs.Fixed{Catalog: c}).Clean(t.Context(), []broker.Message{own, foreign})
+	out, err := cleaner.New(2, epochs.Only(c)).Clean(t.Context(), []broker.Message{own, foreign})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func TestReadingsThatComeBackTellTheQuarantine(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out, err := cleaner.New(0, epochs.Fixed{Catalog: all.Newest()}).Clean(t.Context(), []broker.Message{{Data: data}})
+		out, err := cleaner.New(0, epochs.Only(all.Newest())).Clean(t.Context(), []broker.Message{{Data: data}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -277,12 +277,7 @@ func TestReadingsThatComeBackTellTheQuarantine(t *testing.T) {
 // lagging knows the first epoch until another is asked for.
 type lagging struct{ all catalog.Epochs }
 
-func (l lagging) Newest() *catalog.Catalog { return l.all.Until(1).Newest() }
-
-func (l lagging) Await(_ context.Context, number uint64) (*catalog.Catalog, error) {
-	return l.all.Until(number).Newest(), nil
-}
-
-func (l lagging) History(context.Context) (*epochs.History, error) {
-	return &epochs.History{Epochs: l.all}, nil
+func (l lagging) Known(_ context.Context, number uint64) (*epochs.History, error) {
+	known := l.all.Until(max(number, 1))
+	return &epochs.History{Epochs: known, Applied: known.Len()}, nil
 }

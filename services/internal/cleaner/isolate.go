@@ -13,7 +13,7 @@ import (
 	"github.com/energy-platform/energy/services/internal/stage"
 )
 
-// Process judges messages of BRONZE: that of a Cleaner, a Rejudger or a Replayer.
+// Process judges messages of BRONZE: that of a Cleaner or a Rejudger.
 type Process = func(context.Context, []broker.Message) (stage.Output, error)
 
 // Isolator judges messages over some of whose readings judging panics, which is a bug:

@@ -28,7 +28,7 @@ func failing(t *testing.T) func() cleaner.Process {
 	t.Helper()
 	newest := growing(t, 300).Newest()
 	return func() cleaner.Process {
-		c := cleaner.New(0, epochs.Fixed{Catalog: newest})
+		c := cleaner.New(0, epochs.Only(newest))
 		return func(ctx context.Context, messages []broker.Message) (stage.Output, error) {
 			for i := range messages {
 				batch, err := wire.DecodeBronze(messages[i].Data)

@@ -74,7 +74,8 @@ func (r *Rejudger) Rejudge(_ context.Context, messages []broker.Message) (stage.
 		since := r.again.Since(m.Sequence)
 		for row := range batch.Rows() {
 			if h := hearings[row.Series]; h != nil && r.again.Takes(m, &row) {
-				r.court.hearAll(h, &row, since, batch.Again())
+				r.court.out.counts.In++
+				r.court.out.counts.Out += r.court.hear(h, &row, since, batch.Again())
 			}
 		}
 	}
@@ -113,12 +114,6 @@ func (c *court) hear(h *silver.Hearing, row *wire.BronzeRow, since uint64, again
 		c.out.resolve(&newest, row.Waived)
 	}
 	return uint64(len(c.all))
-}
-
-// hearAll hears a reading and counts it, and all of its judgements as Out.
-func (c *court) hearAll(h *silver.Hearing, row *wire.BronzeRow, since uint64, again bool) {
-	c.out.counts.In++
-	c.out.counts.Out += c.hear(h, row, since, again)
 }
 
 // hearing returns the hearing of these names, made once while they keep coming.

@@ -28,9 +28,11 @@ import (
 func TestReplayEndsAsRejudging(t *testing.T) {
 	t.Parallel()
 	const document = "units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: 100}}"
+	const markedAt = 1_780_401_600_000_000_000 // a day after the readings' time
 	all, err := catalog.Epochs{}.Append(time.Time{}, []byte(document))
-	if err == nil {
-		all, err = all.Append(time.Time{}, []byte(strings.Replace(document, "max: 100", "min: 5, max: 50", 1)))
+	if err == nil { // it takes a moment from when it is in force until its markers stand
+		all, err = all.Append(time.Unix(0, markedAt).Add(-time.Microsecond),
+			[]byte(strings.Replace(document, "max: 100", "min: 5, max: 50", 1)))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +41,6 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const markedAt = 1_780_401_600_000_000_000 // a day after the readings' time
 	history := marked(t, []string{document, strings.Replace(document, "max: 100", "min: 5, max: 50", 1)}, markedAt)
 	judged := 0
 	rapid.Check(t, func(t *rapid.T) {
@@ -51,25 +52,28 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 		for i := range n + 1 {
 			m := broker.Message{Sequence: uint64(i + 1), Received: time.Unix(0, markedAt), Data: marker}
 			if i != place {
-				received := rapid.Int64Range(markedAt-1000, markedAt-1).Draw(t, "received")
+				received := rapid.Int64Range(markedAt-2000, markedAt-1).Draw(t, "received")
 				if i > place && rapid.Bool().Draw(t, "behind the marker") {
-					received += 1000
+					received += 2000
 				}
 				m.Received, m.Data = time.Unix(0, max(received, markedAt)), bronzeOf(t, received, i, false)
 			}
 			messages = append(messages, m)
 		}
-		// What came back from quarantine once all was judged again.
+		// What came back from quarantine once all was judged again, and what ingest has passed
+		// on again since it lost its position.
 		rejudged := uint64(len(messages))
 		for range rapid.IntRange(0, 3).Draw(t, "that came back") {
 			sequence := len(messages) + 1
-			received := rapid.Int64Range(markedAt-1000, markedAt+999).Draw(t, "received")
+			received := rapid.Int64Range(markedAt-2000, markedAt+1999).Draw(t, "received")
 			messages = append(messages, broker.Message{
-				Sequence: uint64(sequence), Received: time.Unix(0, markedAt+5000), Data: bronzeOf(t, received, sequence, true),
+				Sequence: uint64(sequence), Received: time.Unix(0, markedAt+5000),
+				Data: bronzeOf(t, received, sequence, rapid.Bool().Draw(t, "from quarantine")),
 			})
 		}
 		live := make(map[gold.Version]bool)
-		first := cleaner.New(0, &learning{all: all, known: 1, history: history})
+		one, _ := all.At(1)
+		first := cleaner.New(0, &learning{epochs.Only(one), history})
 		for len(messages) > 0 { // in batches
 			k := rapid.IntRange(1, len(messages)).Draw(t, "batch")
 			out, err := first.Clean(t.Context(), messages[:k])
@@ -86,8 +90,7 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 			collectSilver(t, live, out, err)
 
 			replayed := make(map[gold.Version]bool)
-			replay := cleaner.NewReplayer(0, all, func(string) time.Time { return time.Unix(0, markedAt) })
-			out, err = replay.Replay(t.Context(), messages[:k])
+			out, err = cleaner.New(0, history).Clean(t.Context(), messages[:k])
 			collectSilver(t, replayed, out, err)
 			if diff := cmp.Diff(replayed, live); diff != "" {
 				t.Fatalf("(-replayed +live):\n%s", diff)
@@ -103,22 +106,13 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 }
 
 // learning knows the first epoch until another is asked for, and that from then on.
-type learning struct {
-	all     catalog.Epochs
-	known   uint64
-	history *epochs.History
-}
+type learning struct{ known, history *epochs.History }
 
-func (l *learning) History(context.Context) (*epochs.History, error) {
-	l.known = l.history.Epochs.Len()
-	return l.history, nil
-}
-
-func (l *learning) Newest() *catalog.Catalog { return l.all.Until(l.known).Newest() }
-
-func (l *learning) Await(_ context.Context, number uint64) (*catalog.Catalog, error) {
-	l.known = max(l.known, number)
-	return l.Newest(), nil
+func (l *learning) Known(_ context.Context, number uint64) (*epochs.History, error) {
+	if number > l.known.Epochs.Len() {
+		l.known = l.history
+	}
+	return l.known, nil
 }
 
 // marked returns the history of epochs with these documents, the last of which has

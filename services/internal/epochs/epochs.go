@@ -30,6 +30,8 @@ type Follower struct {
 	mu      sync.Mutex
 	all     catalog.Epochs
 	changed chan struct{} // closed when all changes
+	history *History      // that was loaded last
+	over    uint64        // that connection
 }
 
 // Follow reads the epochs that the broker has. A broker without any is
@@ -86,11 +88,41 @@ func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, 
 	}
 }
 
-// History returns what has become of the epochs that are known.
-func (f *Follower) History(ctx context.Context) (*History, error) {
-	h := &History{Epochs: f.All()}
-	err := new(broker.Backoff).Retry(ctx, broker.IsRetryable, f.report, func() error { return h.load(ctx, f.store) })
+// Known returns the epochs that are known once that one is among them, and what has
+// become of them. Where all are applied that changes no more, as long as the connection
+// lasts: behind another the broker may be one that was restored from an older copy.
+func (f *Follower) Known(ctx context.Context, number uint64) (*History, error) {
+	if _, err := f.Await(ctx, number); err != nil {
+		return nil, err
+	}
+	all, kept, over := f.kept()
+	if kept.settled() && kept.Epochs.Len() == all.Len() {
+		return kept, nil
+	}
+	h := &History{Epochs: all}
+	err := new(broker.Backoff).Retry(ctx, broker.IsRetryable, f.report, func() error { return h.load(ctx, f.store, kept) })
+	if err == nil {
+		f.keep(h, over)
+	}
 	return h, err
+}
+
+// kept returns the epochs, what was loaded last of their history over this connection, and
+// that connection.
+func (f *Follower) kept() (all catalog.Epochs, h *History, over uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	h, over = new(History), f.store.Connection()
+	if f.history != nil && f.over == over {
+		h = f.history
+	}
+	return f.all, h, over
+}
+
+func (f *Follower) keep(h *History, over uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.history, f.over = h, over
 }
 
 // missing says what mends that the broker does not have an epoch.

@@ -2,8 +2,12 @@ package epochs_test
 
 import (
 	"log/slog"
+	"math"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -67,4 +71,59 @@ func TestAMissingEpochIsReported(t *testing.T) {
 	if last != nil {
 		t.Errorf("the last report is %v", last)
 	}
+}
+
+// TestWhatIsKnownIsAsItIs: what becomes of an epoch that is not applied is asked for each
+// time, and what became of all once, over one connection.
+func TestWhatIsKnownIsAsItIs(t *testing.T) {
+	t.Parallel()
+	nc := natstest.Connect(t, natstest.Server(t))
+	js, err := broker.JetStream(nc)
+	if err == nil {
+		err = broker.Provision(t.Context(), js, broker.DefaultTopology())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := broker.OpenEpochs(t.Context(), js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const document = "units: {V: {dimension: voltage}}\nmetrics: {v: {kind: gauge, unit: V, max: 300}}\n"
+	must(epochs.Ensure(t.Context(), store, []byte(document)))
+	f, err := epochs.Follow(t.Context(), store, func(error) {}, slog.New(slog.DiscardHandler))
+	must(err)
+	var last *epochs.History
+	known := func(what string, number uint64, before int64, kept bool) {
+		t.Helper()
+		h, err := f.Known(t.Context(), number)
+		must(err)
+		if got := h.HeardBefore("v"); got != before || h.Epochs.Len() < number || (h == last) != kept {
+			t.Errorf("%s: readings that were received before %d are heard, want %d; kept: %v", what, got, before, h == last)
+		}
+		last = h
+	}
+	known("one epoch", 1, 0, false)
+	known("asked again", 1, 0, true)
+	must(store.Add(t.Context(), 2, []byte(strings.Replace(document, "300", "200", 1))))
+	known("one to come that is not known yet", 1, 0, true)
+	known("without markers", 2, math.MaxInt64, false)
+	known("still without", 2, math.MaxInt64, false)
+	const behind = 1_780_401_600_000_000_000
+	must(store.SetMarks(t.Context(), 2, broker.Marks{Since: 1, Behind: time.Unix(0, behind)}, 0))
+	known("with markers", 2, behind, false)
+	must(store.SetApplied(t.Context(), 2))
+	known("applied", 2, behind, false)
+	known("asked again", 2, behind, true)
+	connected := nc.StatusChanged(nats.CONNECTED)
+	must(nc.ForceReconnect())
+	<-connected
+	known("over another connection", 2, behind, false)
+	known("asked again", 2, behind, true)
 }

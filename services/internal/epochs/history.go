@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
@@ -25,6 +24,11 @@ type History struct {
 	marks   map[uint64]broker.Marks
 }
 
+// Only returns the history of a catalogue before which there was none.
+func Only(c *catalog.Catalog) *History {
+	return &History{Epochs: catalog.EpochsOf(c), Applied: c.Epoch()}
+}
+
 // LoadHistory reads the epochs that the broker has.
 func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
 	h := new(History)
@@ -40,20 +44,27 @@ func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
 	if h.Epochs.Len() == 0 {
 		return nil, fmt.Errorf("%w: the catalogue has no epoch; run energy migrate", broker.ErrNotProvisioned)
 	}
-	if err := h.load(ctx, store); err != nil {
+	if err := h.load(ctx, store, new(History)); err != nil {
 		return nil, err
 	}
 	return h, nil
 }
 
-// load reads what has become of the epochs.
-func (h *History) load(ctx context.Context, store *broker.Epochs) (err error) {
+// load reads what has become of the epochs since an earlier history, which has the marks
+// of those that it calls applied: they change no more.
+func (h *History) load(ctx context.Context, store *broker.Epochs, earlier *History) (err error) {
 	h.marks = make(map[uint64]broker.Marks)
 	// First: an epoch that is applied by then has its marks.
 	if h.Applied, err = store.Applied(ctx); err != nil {
 		return err
 	}
 	for number := uint64(1); number <= h.Epochs.Len(); number++ {
+		if number <= earlier.Applied {
+			if marks, ok := earlier.marks[number]; ok {
+				h.marks[number] = marks
+			}
+			continue
+		}
 		marks, _, err := store.Marks(ctx, number)
 		if err != nil {
 			return err
@@ -68,17 +79,24 @@ func (h *History) load(ctx context.Context, store *broker.Epochs) (err error) {
 // Catalog returns the newest epoch.
 func (h *History) Catalog() *catalog.Catalog { return h.Epochs.Newest() }
 
-// ever is later than every receive time.
-var ever = time.Unix(0, math.MaxInt64)
+// Known returns the history: it judges as if no epoch came behind those that it has.
+func (h *History) Known(context.Context, uint64) (*History, error) { return h, nil }
 
-// HeardBefore returns before which receive time readings of a metric are judged
-// under all epochs; the zero time when none are.
-func (h *History) HeardBefore(metric string) time.Time {
+// settled reports whether the history changes no more but for epochs that are to come.
+func (h *History) settled() bool { return h.Applied >= h.Epochs.Len() }
+
+// HeardBefore is the rule by which epochs a reading is judged: of a metric under all if it
+// was received before that time, in Unix ns, else under the newest alone. It is 0 where
+// none are judged under all.
+func (h *History) HeardBefore(metric string) int64 {
 	if _, marked := h.marks[h.Epochs.Len()]; h.pending(metric) && !marked {
-		return ever // all that is there is before the markers that are to come
+		return math.MaxInt64 // all that is there is before the markers that are to come
 	}
-	marks, _ := h.last(metric)
-	return marks.Behind
+	marks, ok := h.last(metric)
+	if !ok {
+		return 0
+	}
+	return marks.Behind.UnixNano()
 }
 
 // Settled reports whether it follows from a reading's receive time, in Unix ns, how

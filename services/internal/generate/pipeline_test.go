@@ -52,7 +52,7 @@ func TestStagesRefuseWhatTheFleetExpects(t *testing.T) {
 	for name, format := range formats {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			decoder, judge := ingest.NewDecoder(0, 1), cleaner.New(0, epochs.Fixed{Catalog: c})
+			decoder, judge := ingest.NewDecoder(0, 1), cleaner.New(0, epochs.Only(c))
 			received := f.Config().Start.Add(30 * 24 * time.Hour)
 			got := make(map[string]uint64)
 			taken, passed, sequence := uint64(0), uint64(0), uint64(0)

@@ -156,7 +156,7 @@ func TestABadReadingIsReplayedAlone(t *testing.T) {
 			s, r := source(t, layer, all)
 			for p := range r.cleaners {
 				r.cleaners[p] = cleaner.NewIsolator(func() cleaner.Process {
-					replayer := cleaner.NewReplayer(p, all, s.History.HeardBefore)
+					replayer := cleaner.New(p, s.History)
 					return func(ctx context.Context, messages []broker.Message) (stage.Output, error) {
 						for i := range messages {
 							if batch, err := wire.DecodeBronze(messages[i].Data); err == nil {
@@ -167,7 +167,7 @@ func TestABadReadingIsReplayedAlone(t *testing.T) {
 								}
 							}
 						}
-						return replayer.Replay(ctx, messages)
+						return replayer.Clean(ctx, messages)
 					}
 				}, s.Reading.Logger)
 			}

@@ -45,9 +45,7 @@ func NewRefiner(t broker.Topology, h *epochs.History, log *slog.Logger) *Refiner
 		r.decoders = append(r.decoders, ingest.NewDecoder(uint32(n), t.Partitions))
 	}
 	for p := range t.Partitions {
-		r.cleaners = append(r.cleaners, cleaner.NewIsolator(func() cleaner.Process {
-			return cleaner.NewReplayer(p, h.Epochs, h.HeardBefore).Replay
-		}, log))
+		r.cleaners = append(r.cleaners, cleaner.NewIsolator(func() cleaner.Process { return cleaner.New(p, h).Clean }, log))
 		r.subjects[broker.BronzeSubject(p)] = p
 	}
 	return r
