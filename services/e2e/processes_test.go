@@ -17,32 +17,37 @@ import (
 
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/publish"
+	"github.com/energy-platform/energy/services/internal/rig"
 	"github.com/energy-platform/energy/services/internal/source"
 )
 
-// binariesDir is where binaries builds; TestMain removes it.
+// binariesDir is where programs are built; TestMain removes it.
 var binariesDir = filepath.Join(os.TempDir(), fmt.Sprintf("energy-e2e-%d", os.Getpid()))
 
 func removeBinaries() error { return os.RemoveAll(binariesDir) }
 
-// binaries builds the services, the tool and a nats-server once.
-var binaries = sync.OnceValues(func() (string, error) {
-	dir := binariesDir
-	for _, pkg := range []string{
-		module + "services/ingest", module + "services/silver-cleaner", module + "services/gold-aggregator",
-		module + "services/query", module + "services/energy", "github.com/nats-io/nats-server/v2",
-	} {
-		name := filepath.Base(pkg)
-		if name == "v2" {
-			name = "nats-server"
-		}
-		out, err := exec.CommandContext(context.Background(), "go", "build", "-o", filepath.Join(dir, name), pkg).CombinedOutput()
-		if err != nil {
-			return dir, fmt.Errorf("build %s: %w\n%s", pkg, err, out)
-		}
+// Many tests need the tool alone; the other programs are built together: one by one they
+// take twice as long.
+var (
+	buildTool   = sync.OnceValue(func() error { return rig.Build(context.Background(), binariesDir, "energy") })
+	buildOthers = sync.OnceValue(func() error {
+		return rig.Build(context.Background(), binariesDir,
+			"ingest", "silver-cleaner", "gold-aggregator", "query", "nats-server")
+	})
+)
+
+// program returns the path of a program, which is built when it is first needed.
+func program(t *testing.T, name string) string {
+	t.Helper()
+	build := buildOthers
+	if name == "energy" {
+		build = buildTool
 	}
-	return dir, nil
-})
+	if err := build(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(binariesDir, name)
+}
 
 // process is a program under test with what it wrote.
 type process struct {
@@ -62,11 +67,7 @@ func (p *process) start(t *testing.T) {
 // startInto starts the program, which writes to out.
 func (p *process) startInto(t *testing.T, out io.Writer) {
 	t.Helper()
-	dir, err := binaries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.cmd = exec.Command(filepath.Join(dir, p.name), p.args...)
+	p.cmd = exec.Command(program(t, p.name), p.args...)
 	p.cmd.Env = append(os.Environ(), p.environment...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	if err := p.cmd.Start(); err != nil {
