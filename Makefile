@@ -6,6 +6,7 @@ MAKEFLAGS     += --no-print-directory
 
 BIN      := $(CURDIR)/bin
 MODULES  := proto pkg services
+ALONE    := scripts/tools services/e2e/collector
 PACKAGES := $(MODULES:%=./%/...)
 SERVICES := ingest silver-cleaner gold-aggregator query energy
 PLUGINS  := $(addprefix bin/protoc-gen-,go go-grpc grpc-gateway openapiv2)
@@ -93,7 +94,7 @@ format: bin/buf bin/golangci-lint ## format Go and protobuf
 	bin/buf format --write
 
 lint: bin/golangci-lint ## golangci-lint over all modules
-	cd scripts/tools && GOWORK=off $(BIN)/golangci-lint run ./...
+	for m in $(ALONE); do (cd $$m && GOWORK=off $(BIN)/golangci-lint run ./...) || exit 1; done
 	bin/golangci-lint run $(PACKAGES)
 
 ##@ Check
@@ -121,10 +122,10 @@ check-generated: bin/buf $(PLUGINS)
 
 # Each module stands on its own: tidy, and building without go.work.
 check-modules:
-	export GOWORK=off; bad=; for m in $(MODULES) scripts/tools; do \
+	export GOWORK=off; bad=; for m in $(MODULES) $(ALONE); do \
 		(cd $$m && go mod tidy -diff && go build -o /dev/null ./...) || bad+=" $$m"; \
 	done; [ -z "$$bad" ] || { echo "not tidy, or not building alone:$$bad"; exit 1; }
-	cd scripts/tools && GOWORK=off go vet ./... && GOWORK=off go test ./...
+	for m in $(ALONE); do (cd $$m && GOWORK=off go vet ./... && GOWORK=off go test ./...) || exit 1; done
 
 check-scripts:
 	for s in $(SCRIPTS); do bash -n $$s; done

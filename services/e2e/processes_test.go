@@ -113,6 +113,12 @@ type fleet struct {
 // which is given args.
 func separate(t *testing.T, args ...string) *fleet {
 	t.Helper()
+	return separateWith(t, nil, args...)
+}
+
+// separateWith is separate with further settings of the services.
+func separateWith(t *testing.T, more []string, args ...string) *fleet {
+	t.Helper()
 	natsAddress := freeAddress(t)
 	nats := &process{name: "nats-server", args: append(args,
 		"--jetstream", "--store_dir", t.TempDir(), "--addr", "127.0.0.1", "--port", natsAddress[len("127.0.0.1:"):])}
@@ -137,7 +143,7 @@ func separate(t *testing.T, args ...string) *fleet {
 		f.health[name] = freeAddress(t)
 		service := &process{name: name, environment: append([]string{
 			"ENERGY_HTTP_LISTEN=" + f.health[name], "ENERGY_GRPC_LISTEN=" + grpcAddress,
-		}, common...)}
+		}, append(common, more...)...)}
 		service.start(t)
 		t.Cleanup(func() { service.stop(t) })
 		f.services[name] = service
