@@ -83,7 +83,7 @@ func (h *History) Catalog() *catalog.Catalog { return h.Epochs.Newest() }
 func (h *History) Known(context.Context, uint64) (*History, error) { return h, nil }
 
 // settled reports whether the history changes no more but for epochs that are to come.
-func (h *History) settled() bool { return h.Applied >= h.Epochs.Len() }
+func (h *History) settled() bool { return max(h.Applied, 1) >= h.Epochs.Len() }
 
 // HeardBefore is the rule by which epochs a reading is judged: of a metric under all if it
 // was received before that time, in Unix ns, else under the newest alone. It is 0 where
