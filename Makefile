@@ -11,7 +11,7 @@ PACKAGES := $(MODULES:%=./%/...)
 SERVICES := ingest silver-cleaner gold-aggregator query energy
 PLUGINS  := $(addprefix bin/protoc-gen-,go go-grpc grpc-gateway openapiv2)
 TOOLS    := bin/buf bin/golangci-lint $(PLUGINS)
-SCRIPTS  := scripts/setup scripts/fuzz .ci/run
+SCRIPTS  := scripts/setup scripts/fuzz .ci/run $(addprefix deployments/airgap/,build bundle image load lib postgres/entrypoint)
 BASELINE := proto/baseline.binpb
 OPENAPI  := services/internal/rest/openapi.swagger.json
 LOAD     := clients=64 seconds=60 rate=20000 entities=200 pause=0s
@@ -34,6 +34,39 @@ run-api: bin/query ## the query service alone, with the servers of the environme
 
 health: bin/energy ## is what runs healthy?
 	$(LOAD_ENV); exec bin/energy health
+
+##@ Containers
+
+# CLUSTER=1 runs three NATS servers with a replica of each stream on each.
+COMPOSE      := $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
+ifdef CLUSTER
+export COMPOSE_PROFILES := cluster
+export NATS_CONFIG      := cluster
+export NATS_SERVERS     := nats://nats:4222,nats://nats-2:4222,nats://nats-3:4222
+export REPLICAS         := 3
+endif
+IN_CONTAINERS := $(COMPOSE) run --rm energy
+EVERY_SERVICE := ingest:8080,silver-cleaner:8080,gold-aggregator:8080,query:8080
+
+.PHONY: docker-images docker-up docker-batch docker-verify docker-logs docker-down
+docker-images: ## the images that docker-compose.yml names, where no registry has them: from here, Go modules, Debian
+	deployments/airgap/build
+
+docker-up: ## the platform as containers, and waits until all services are ok; CLUSTER=1 with three NATS servers
+	$(COMPOSE) up -d
+	$(IN_CONTAINERS) health --wait 1m --address $(EVERY_SERVICE)
+
+docker-batch: ## energy run-batch within the platform that docker-up started; BATCH= for its flags
+	$(IN_CONTAINERS) run-batch $(BATCH)
+
+docker-verify: ## energy verify within the platform that docker-up started
+	$(IN_CONTAINERS) verify
+
+docker-logs: ## what the containers log, until Ctrl-C
+	$(COMPOSE) logs --follow --tail 100
+
+docker-down: ## end the containers; data stays in their volumes, unless DATA=remove
+	COMPOSE_PROFILES=cluster,tool $(COMPOSE) down $(if $(filter remove,$(DATA)),--volumes)
 
 ##@ Develop
 

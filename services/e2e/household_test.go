@@ -58,7 +58,11 @@ func readAwk(t *testing.T) map[string]awkDay {
 // daily energy out, compared with a computation straight from the file.
 func TestDailySumsEqualTheFile(t *testing.T) {
 	t.Parallel()
-	p := embedded(t)
+	dailySumsEqualTheFile(t, embedded(t))
+}
+
+func dailySumsEqualTheFile(t *testing.T, p *platform) {
+	t.Helper()
 	p.household(t, nil)
 	p.await(t, "gold to catch up", caughtUp)
 
@@ -142,7 +146,11 @@ func incomplete(t *testing.T, p *platform) {
 // shuffled, doubled, in other sizes and both formats to another (invariant 3).
 func TestSameReadingsSameValues(t *testing.T) {
 	t.Parallel()
-	plain, mixed := embedded(t), embedded(t)
+	sameReadingsSameValues(t, embedded(t), embedded(t))
+}
+
+func sameReadingsSameValues(t *testing.T, plain, mixed *platform) {
+	t.Helper()
 	plain.household(t, nil)
 	seed := uint64(7)
 	mixed.household(t, func(o *publish.Options) {
@@ -163,7 +171,11 @@ func TestSameReadingsSameValues(t *testing.T) {
 // TestPublishingAgainChangesNothing publishes a file twice to one platform.
 func TestPublishingAgainChangesNothing(t *testing.T) {
 	t.Parallel()
-	p := embedded(t)
+	publishingAgainChangesNothing(t, embedded(t))
+}
+
+func publishingAgainChangesNothing(t *testing.T, p *platform) {
+	t.Helper()
 	p.household(t, nil)
 	p.await(t, "gold to catch up", caughtUp)
 	before := p.rows(t, "gold.content")

@@ -38,7 +38,7 @@ type assembly struct {
 func assemble(t *testing.T, horizon time.Duration) *assembly {
 	t.Helper()
 	nats := natstest.Server(t)
-	provision(t, nats, 4)
+	provision(t, nats.URL(), 4)
 	a := &assembly{url: nats.URL(), database: database(t), monitor: health.New("parts", app.Runbook)}
 	var err error
 	a.settings, err = config.Load[settings.All](map[string]string{

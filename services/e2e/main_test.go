@@ -11,6 +11,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	// The image of testcontainers' reaper is in no bundle: tests remove what they start.
+	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	status := pgtest.Run(m)
 	if err := removeBinaries(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

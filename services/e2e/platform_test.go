@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/nats-io/nats.go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -73,11 +74,20 @@ func embedded(t *testing.T, change ...func(*localnats.Options)) *platform {
 // embeddedWith is embedded with further settings.
 func embeddedWith(t *testing.T, more map[string]string, change ...func(*localnats.Options)) *platform {
 	t.Helper()
-	nats := natstest.Server(t, change...)
-	provision(t, nats, 4)
+	server := natstest.Server(t, change...)
+	p := on(t, server.URL(), database(t), more)
+	p.mqtt = server.MQTT()
+	return p
+}
+
+// on runs all services in this process, against servers that stand, with further
+// settings.
+func on(t *testing.T, natsURL, databaseURL string, more map[string]string) *platform {
+	t.Helper()
+	provision(t, natsURL, 4)
 	environment := map[string]string{
-		"ENERGY_NATS_URL":    nats.URL(),
-		"DATABASE_URL":       database(t),
+		"ENERGY_NATS_URL":    natsURL,
+		"DATABASE_URL":       databaseURL,
 		"ENERGY_HTTP_LISTEN": freeAddress(t),
 		"ENERGY_GRPC_LISTEN": freeAddress(t),
 		// Parents are written at once: answers are to be the same.
@@ -99,15 +109,19 @@ func embeddedWith(t *testing.T, more map[string]string, change ...func(*localnat
 		}
 	})
 	return &platform{
-		natsURL: nats.URL(), databaseURL: environment["DATABASE_URL"], http: s.HTTPListen, grpc: s.GRPCListen,
-		mqtt:  nats.MQTT(),
+		natsURL: natsURL, databaseURL: databaseURL, http: s.HTTPListen, grpc: s.GRPCListen,
 		query: queryClient(t, s.GRPCListen),
 	}
 }
 
-func provision(t *testing.T, nats *localnats.Server, partitions int) {
+func provision(t *testing.T, natsURL string, partitions int) {
 	t.Helper()
-	js, err := broker.JetStream(natstest.Connect(t, nats))
+	conn, err := nats.Connect(natsURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := broker.JetStream(conn)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,29 @@ func withJetStream(
 	if err != nil {
 		return err
 	}
+	if err := settled(ctx, js, log); err != nil {
+		return err
+	}
 	return what(js)
+}
+
+// settleTimeout bounds how long a tool waits for a cluster that has lost a server to
+// agree on who leads its streams.
+const settleTimeout = time.Minute
+
+// settled waits until the streams answer. What else may be wrong with them a tool says
+// by itself.
+func settled(ctx context.Context, js jetstream.JetStream, log *slog.Logger) error {
+	limited, cancel := context.WithTimeout(ctx, settleTimeout)
+	defer cancel()
+	return broker.Settle(limited, func(err error) {
+		log.WarnContext(ctx, "waiting until NATS has settled", "error", err)
+	}, func(ctx context.Context) error {
+		if _, err := broker.Open(ctx, js); broker.IsUnsettled(err) {
+			return err
+		}
+		return nil
+	})
 }
 
 // connectNow connects to the broker, or says why it cannot within seconds.

@@ -115,24 +115,44 @@ func migrate(ctx context.Context, out io.Writer, s target, topology topologyOf) 
 	for _, name := range applied {
 		fmt.Fprintf(out, "applied %s\n", name)
 	}
+	var wanted broker.Topology
+	waiting := func(err error) { fmt.Fprintf(out, "waiting%s until NATS has settled: %v\n", within(ctx), err) }
+	if err := broker.Settle(ctx, waiting, func(ctx context.Context) error {
+		wanted, err = provision(ctx, js, topology)
+		return err
+	}); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "schema is at version %d; streams stand with %d partitions, READINGS takes %s\n",
+		goldstore.SchemaVersion(), wanted.Partitions, bytesOf(uint64(max(wanted.Limits.Readings, 0))))
+	return nil
+}
+
+// provision makes the streams and buckets that are wanted, and the first epoch of the
+// catalogue.
+func provision(ctx context.Context, js jetstream.JetStream, topology topologyOf) (wanted broker.Topology, err error) {
 	standing, err := broker.Open(ctx, js)
 	fresh := errors.Is(err, broker.ErrNotProvisioned)
 	if fresh {
 		standing, err = broker.DefaultTopology(), nil
 	}
 	if err != nil {
-		return err
+		return wanted, err
 	}
-	wanted := topology(standing, fresh)
+	wanted = topology(standing, fresh)
 	if err := broker.Provision(ctx, js, wanted); err != nil {
-		return err
+		return wanted, err
 	}
-	if err := ensureCatalog(ctx, js); err != nil {
-		return err
+	return wanted, ensureCatalog(ctx, js)
+}
+
+// within says for how long a context lasts, if it ends by itself.
+func within(ctx context.Context) string {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ""
 	}
-	fmt.Fprintf(out, "schema is at version %d; streams stand with %d partitions, READINGS takes %s\n",
-		goldstore.SchemaVersion(), wanted.Partitions, bytesOf(uint64(max(wanted.Limits.Readings, 0))))
-	return nil
+	return fmt.Sprintf(" for at most %s", time.Until(deadline).Round(time.Second))
 }
 
 // awaitBroker connects to the broker, which may start later than we do: where
@@ -143,11 +163,7 @@ func awaitBroker(ctx context.Context, out io.Writer, s settings.Broker) (*nats.C
 	if err == nil || ctx.Err() != nil {
 		return conn, err
 	}
-	limit := ""
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = fmt.Sprintf(" for at most %s", time.Until(deadline).Round(time.Second))
-	}
-	fmt.Fprintf(out, "waiting%s, since NATS may start later (--timeout): %v\n", limit, err)
+	fmt.Fprintf(out, "waiting%s, since NATS may start later (--timeout): %v\n", within(ctx), err)
 	return broker.Connect(ctx, broker.ConnectConfig{URL: s.NATSURL, Name: name})
 }
 

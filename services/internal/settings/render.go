@@ -7,7 +7,7 @@ import (
 	"github.com/energy-platform/energy/pkg/config"
 )
 
-// service is the settings of one service for people.
+// service is the settings of one service, or of something beside them, for people.
 type service struct {
 	name      string
 	variables []config.Variable
@@ -20,6 +20,7 @@ func services() []service {
 		{"gold-aggregator", config.Variables[Aggregator]()},
 		{"query", config.Variables[Query]()},
 		{"energy up, energy run-stream", config.Variables[All]()},
+		{"docker-compose.yml", config.Variables[Containers]()},
 	}
 }
 

@@ -130,6 +130,34 @@ type All struct {
 	GRPCListen string `env:"ENERGY_GRPC_LISTEN" envDefault:"127.0.0.1:9090" doc:"address of the query API over gRPC"`
 }
 
+// Containers is what docker-compose.yml and the targets of make for it take from the
+// environment or .env. No service reads it.
+type Containers struct {
+	Bind         string `env:"BIND" envDefault:"127.0.0.1" doc:"address of this machine on which the ports below are open; there are neither tokens nor TLS"`
+	HTTPPort     int    `env:"HTTP_PORT" envDefault:"8080" doc:"port of the page and of REST"`
+	GRPCPort     int    `env:"GRPC_PORT" envDefault:"9090" doc:"port of the query API over gRPC"`
+	NATSPort     int    `env:"NATS_PORT" envDefault:"4222" doc:"port for producers"`
+	PostgresPort int    `env:"POSTGRES_PORT" envDefault:"5432" doc:"port for SQL"`
+	JaegerPort   int    `env:"JAEGER_PORT" envDefault:"16686" doc:"port of Jaeger"`
+
+	PostgresPassword string `env:"POSTGRES_PASSWORD" envDefault:"energy" doc:"password of the role energy, in a form that stands in a URL; it is set when the volume is made"`
+	SyncInterval     string `env:"NATS_SYNC_INTERVAL" envDefault:"always" doc:"what NATS acknowledges is on the disk (always), or is so within a time such as 1s: docs/durability.md"`
+	Partitions       int    `env:"PARTITIONS" envDefault:"16" doc:"number of partitions, fixed when the streams are made"`
+
+	NATSConfig  string `env:"NATS_CONFIG" envDefault:"single" doc:"single, or cluster for three NATS servers, which needs the profile cluster too: make docker-up CLUSTER=1 sets all three"`
+	NATSServers string `env:"NATS_SERVERS" envDefault:"nats://nats:4222" doc:"NATS servers as services see them, separated by commas"`
+	Replicas    int    `env:"REPLICAS" envDefault:"1" doc:"replicas of each stream; 3 in a cluster"`
+
+	NATSImage          string `env:"NATS_IMAGE" envDefault:"nats:2.15.2-alpine" doc:"image of NATS"`
+	PostgresImage      string `env:"POSTGRES_IMAGE" envDefault:"postgres:15-bookworm" doc:"image of Postgres, 15 to 18"`
+	JaegerImage        string `env:"JAEGER_IMAGE" envDefault:"jaegertracing/jaeger:2.13.0" doc:"image of Jaeger"`
+	IngestImage        string `env:"INGEST_IMAGE" envDefault:"energy/ingest:latest" doc:"image of ingest"`
+	SilverCleanerImage string `env:"SILVER_CLEANER_IMAGE" envDefault:"energy/silver-cleaner:latest" doc:"image of silver-cleaner"`
+	AggregatorImage    string `env:"GOLD_AGGREGATOR_IMAGE" envDefault:"energy/gold-aggregator:latest" doc:"image of gold-aggregator"`
+	QueryImage         string `env:"QUERY_IMAGE" envDefault:"energy/query:latest" doc:"image of query"`
+	ToolImage          string `env:"ENERGY_IMAGE" envDefault:"energy/energy:latest" doc:"image of the energy tool, which migrates"`
+}
+
 // Validate reports what is out of bounds.
 func (s *Ingest) Validate() error {
 	var shard error

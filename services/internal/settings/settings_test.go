@@ -2,6 +2,7 @@ package settings_test
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -26,6 +27,35 @@ func TestDocsAreCurrent(t *testing.T) {
 		if string(got) != want {
 			t.Errorf("%s is not current: run energy settings --format %s > %s", file, format, file)
 		}
+	}
+}
+
+// TestComposeTakesWhatIsDocumented holds the variables of docker-compose.yml, and their
+// defaults, against the table.
+func TestComposeTakesWhatIsDocumented(t *testing.T) {
+	t.Parallel()
+	file, err := os.ReadFile("../../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := make(map[string]string)
+	for _, v := range regexp.MustCompile(`\$\{(\w+):-([^}]*)\}`).FindAllStringSubmatch(string(file), -1) {
+		if other, ok := taken[v[1]]; ok && other != v[2] {
+			t.Errorf("%s is %q by default, and %q", v[1], v[2], other)
+		}
+		taken[v[1]] = v[2]
+	}
+	for _, v := range config.Variables[settings.Containers]() {
+		if value, ok := taken[v.Name]; !ok || value != v.Default {
+			t.Errorf("%s is documented with default %q; docker-compose.yml has %q, %t", v.Name, v.Default, value, ok)
+		}
+		delete(taken, v.Name)
+	}
+	for name := range taken {
+		t.Errorf("%s is not documented", name)
+	}
+	if n := strings.Count(string(file), "${"); n != len(regexp.MustCompile(`\$\{\w+:-`).FindAllString(string(file), -1)) {
+		t.Error("docker-compose.yml has variables without a default")
 	}
 }
 
