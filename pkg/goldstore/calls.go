@@ -56,7 +56,7 @@ func endSpan(ctx context.Context, tag pgconn.CommandTag, err error) {
 		span.RecordError(err)
 		span.SetStatus(codes.Error, err.Error())
 	} else {
-		span.SetAttributes(attribute.Int64("db.response.returned_rows", tag.RowsAffected()))
+		span.SetAttributes(attribute.Int64("energy.rows", tag.RowsAffected()))
 	}
 	span.End()
 }
