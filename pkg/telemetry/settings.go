@@ -27,6 +27,7 @@ type Settings struct {
 	Endpoint           string `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"where telemetry is sent, such as http://127.0.0.1:4317; without it nothing is traced. docs/traces.md tells more"`
 	TracesEndpoint     string `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" doc:"where traces are sent, if elsewhere"`
 	Protocol           string `env:"OTEL_EXPORTER_OTLP_PROTOCOL" doc:"grpc or http/protobuf; when empty grpc for port 4317, http/protobuf for others"`
+	TracesProtocol     string `env:"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL" doc:"protocol of traces, if another"`
 	ServiceName        string `env:"OTEL_SERVICE_NAME" doc:"name of the service in traces; its own when empty"`
 	ResourceAttributes string `env:"OTEL_RESOURCE_ATTRIBUTES" doc:"what else traces tell of the process, as key=value,key=value"`
 	Sampler            string `env:"OTEL_TRACES_SAMPLER" doc:"which traces that begin here are sampled, besides errors, quarantines and restatements: always_on, always_off, traceidratio, or one of these after parentbased_, which follows the producer; parentbased_traceidratio of 0.001 when empty"`
@@ -61,9 +62,12 @@ func (s *Settings) Validate() error {
 			faults = append(faults, fmt.Errorf("%s must be a URL such as http://127.0.0.1:4317", endpoint.name))
 		}
 	}
-	if s.Protocol != "" && s.Protocol != protocolGRPC && s.Protocol != protocolHTTP {
-		faults = append(faults,
-			fmt.Errorf("OTEL_EXPORTER_OTLP_PROTOCOL %q is not known: give grpc or http/protobuf", s.Protocol))
+	for _, protocol := range []struct{ name, value string }{
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", s.Protocol}, {"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", s.TracesProtocol},
+	} {
+		if v := protocol.value; v != "" && v != protocolGRPC && v != protocolHTTP {
+			faults = append(faults, fmt.Errorf("%s %q is not known: give grpc or http/protobuf", protocol.name, v))
+		}
 	}
 	_, attributesErr := s.attributes()
 	_, samplerErr := s.sampler()
@@ -112,9 +116,9 @@ func (s *Settings) exporter(ctx context.Context) (sdktrace.SpanExporter, error) 
 }
 
 func (s *Settings) protocol(u *url.URL) string {
-	switch {
-	case s.Protocol != "":
-		return s.Protocol
+	switch said := cmp.Or(s.TracesProtocol, s.Protocol); {
+	case said != "":
+		return said
 	case u.Port() == portGRPC:
 		return protocolGRPC
 	default:

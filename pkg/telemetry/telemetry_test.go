@@ -366,7 +366,8 @@ func TestFaultsOfSettingsAreNamed(t *testing.T) {
 	environment := map[string]string{
 		"OTEL_TRACES_EXPORTER": "zipkin", "OTEL_EXPORTER_OTLP_ENDPOINT": "user:secret@collector:4317",
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "ftp://collector", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke",
-		"OTEL_RESOURCE_ATTRIBUTES": "a=b,c", "OTEL_TRACES_SAMPLER": "some", "OTEL_BSP_MAX_QUEUE_SIZE": "0",
+		"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json",
+		"OTEL_RESOURCE_ATTRIBUTES":           "a=b,c", "OTEL_TRACES_SAMPLER": "some", "OTEL_BSP_MAX_QUEUE_SIZE": "0",
 		"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "-1", "OTEL_BSP_SCHEDULE_DELAY": "0", "OTEL_BSP_EXPORT_TIMEOUT": "0",
 	}
 	_, err := config.Load[telemetry.Settings](environment)
