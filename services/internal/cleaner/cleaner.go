@@ -24,14 +24,16 @@ const maxBenches = 1 << 16
 // Catalogs gives the epochs of the catalogue to judge by: those that a process knows, or
 // an [epochs.History] for those that it has.
 type Catalogs interface {
+	// Renew takes in the epochs that there are by now.
+	Renew(ctx context.Context) error
 	// Known returns the epochs once that one is among them, and by which of them readings
 	// are judged.
 	Known(ctx context.Context, epoch uint64) (*epochs.History, error)
 }
 
 // Cleaner judges the bronze of one partition by the epochs of the catalogue: those that
-// are known when a batch begins and, if that is later, the one that a marker in bronze
-// asks for. A reading that was received before the markers of the epoch that judges it
+// are known when a batch begins, at the first all that there are, and, if that is later,
+// the one that a marker in bronze asks for. A reading that was received before the markers of the epoch that judges it
 // otherwise is judged under all epochs, wherever it stands: it may have been decoded late,
 // or come back from quarantine. Another is judged under the newest (invariant 21). It is
 // used by one goroutine.
@@ -64,8 +66,15 @@ func (c *Cleaner) Clean(ctx context.Context, messages []broker.Message) (stage.O
 	return c.out.take()
 }
 
-// follow makes the cleaner judge by the epochs that are known, that one among them.
+// follow makes the cleaner judge by the epochs that are known, that one among them. At
+// first these are all that there are: who had the partition before may have passed the
+// marker of one that this process has not been told of yet.
 func (c *Cleaner) follow(ctx context.Context, epoch uint64) error {
+	if c.history == nil {
+		if err := c.catalogs.Renew(ctx); err != nil {
+			return err
+		}
+	}
 	history, err := c.catalogs.Known(ctx, epoch)
 	if err != nil || history == c.history {
 		return err

@@ -3,13 +3,17 @@ package cleaner_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/catalog"
+	"github.com/energy-platform/energy/pkg/localnats/natstest"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/wire"
 	"github.com/energy-platform/energy/services/internal/cleaner"
@@ -277,7 +281,50 @@ func TestReadingsThatComeBackTellTheQuarantine(t *testing.T) {
 // lagging knows the first epoch until another is asked for.
 type lagging struct{ all catalog.Epochs }
 
+func (lagging) Renew(context.Context) error { return nil }
+
 func (l lagging) Known(_ context.Context, number uint64) (*epochs.History, error) {
 	known := l.all.Until(max(number, 1))
 	return &epochs.History{Epochs: known, Applied: known.Len()}, nil
+}
+
+// TestASuccessorJudgesByWhatStandsBehindIt: who takes a partition over has not been told
+// yet of an epoch whose marker its predecessor has passed, and judges by it all the same
+// (invariant 21).
+func TestASuccessorJudgesByWhatStandsBehindIt(t *testing.T) {
+	t.Parallel()
+	js, err := broker.JetStream(natstest.Connect(t, natstest.Server(t)))
+	if err == nil {
+		err = broker.Provision(t.Context(), js, broker.DefaultTopology())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := broker.OpenEpochs(t.Context(), js)
+	const document = "units: {V: {dimension: voltage}}\nmetrics: {u: {kind: gauge, unit: V, max: 300}}"
+	if err == nil {
+		err = epochs.Ensure(t.Context(), store, []byte(document))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	follower, err := epochs.Follow(t.Context(), store, func(error) {}, log) // nobody tells it of another
+	if err == nil {
+		err = store.Add(t.Context(), 2, []byte(strings.Replace(document, "300", "200", 1)))
+	}
+	if err == nil { // they stand before the position at which the successor begins
+		err = store.SetMarks(t.Context(), 2, broker.Marks{Since: 1, Behind: time.Unix(0, 1)}, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cleaner.New(0, follower).Clean(t.Context(), []broker.Message{bronzeWith(t, 9, false, 100, 250)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"passed 100", "silver 250 by out_of_range"}
+	if diff := cmp.Diff(want, gave(t, out)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
 }

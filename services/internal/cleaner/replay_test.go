@@ -108,6 +108,8 @@ func TestReplayEndsAsRejudging(t *testing.T) {
 // learning knows the first epoch until another is asked for, and that from then on.
 type learning struct{ known, history *epochs.History }
 
+func (*learning) Renew(context.Context) error { return nil }
+
 func (l *learning) Known(_ context.Context, number uint64) (*epochs.History, error) {
 	if number > l.known.Epochs.Len() {
 		l.known = l.history

@@ -88,6 +88,17 @@ func (f *Follower) Await(ctx context.Context, number uint64) (*catalog.Catalog, 
 	}
 }
 
+// Renew takes in the epochs that the broker has by now, as far as this build understands
+// them: others may have acted on one that this process has not been told of yet.
+func (f *Follower) Renew(ctx context.Context) error {
+	err := f.retry(ctx, func() error { return f.read(ctx) })
+	if errors.Is(err, errNotUnderstood) {
+		f.report(err)
+		return nil
+	}
+	return err
+}
+
 // Known returns the epochs that are known once that one is among them, and what has
 // become of them. Where all are applied that changes no more, as long as the connection
 // lasts: behind another the broker may be one that was restored from an older copy.
@@ -100,11 +111,33 @@ func (f *Follower) Known(ctx context.Context, number uint64) (*History, error) {
 		return kept, nil
 	}
 	h := &History{Epochs: all}
-	err := new(broker.Backoff).Retry(ctx, broker.IsRetryable, f.report, func() error { return h.load(ctx, f.store, kept) })
-	if err == nil {
-		f.keep(h, over)
+	if err := f.retry(ctx, func() error { return h.load(ctx, f.store, kept) }); err != nil {
+		return nil, err
 	}
-	return h, err
+	if h.Applied > all.Len() {
+		if err := f.Renew(ctx); err != nil {
+			return nil, err
+		}
+		if newest := f.All().Len(); newest > all.Len() {
+			return f.Known(ctx, newest)
+		}
+	}
+	f.keep(h, over)
+	return h, nil
+}
+
+// retry calls what until it succeeds or fails for good. It reports trouble, and its end,
+// and leaves it to others to say that all is well.
+func (f *Follower) retry(ctx context.Context, what func() error) error {
+	retryable := func(err error) bool { return broker.IsRetryable(err) && !errors.Is(err, errNotUnderstood) }
+	troubled := false
+	told := func(err error) {
+		if err != nil || troubled {
+			f.report(err)
+		}
+		troubled = err != nil
+	}
+	return new(broker.Backoff).Retry(ctx, retryable, told, what)
 }
 
 // kept returns the epochs, what was loaded last of their history over this connection, and
@@ -156,6 +189,8 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
+var errNotUnderstood = errors.New("this build does not understand catalogue epoch")
+
 // read takes in the epochs behind those that are known.
 func (f *Follower) read(ctx context.Context) error {
 	f.reading.Lock()
@@ -164,8 +199,7 @@ func (f *Follower) read(ctx context.Context) error {
 	for _, e := range added {
 		all, parseErr := f.All().Append(e.Activated, e.Document)
 		if parseErr != nil {
-			return fmt.Errorf("this build does not understand catalogue epoch %d and stays at the one before; update it: %w",
-				e.Number, parseErr)
+			return fmt.Errorf("%w %d and stays at the one before; update it: %w", errNotUnderstood, e.Number, parseErr)
 		}
 		f.log.InfoContext(ctx, "catalogue epoch known", "epoch", e.Number, "hash", all.Newest().Hash(),
 			"activated", all.Newest().Activated())

@@ -127,3 +127,87 @@ func TestWhatIsKnownIsAsItIs(t *testing.T) {
 	known("over another connection", 2, behind, false)
 	known("asked again", 2, behind, true)
 }
+
+// TestWhatIsAppliedIsKnown: who has not been told yet of an epoch that is applied takes it
+// in before it says by which epochs readings are judged, with its markers (invariant 21).
+func TestWhatIsAppliedIsKnown(t *testing.T) {
+	t.Parallel()
+	store := broughtUp(t)
+	f, err := epochs.Follow(t.Context(), store, func(error) {}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const behind = 1_780_401_600_000_000_000
+	err = store.Add(t.Context(), 2, []byte(strings.Replace(limited, "300", "200", 1)))
+	if err == nil {
+		err = store.SetMarks(t.Context(), 2, broker.Marks{Since: 1, Behind: time.Unix(0, behind)}, 0)
+	}
+	if err == nil {
+		err = store.SetApplied(t.Context(), 2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, number := range []uint64{0, 2} {
+		h, err := f.Known(t.Context(), number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Epochs.Len() != 2 || h.HeardBefore("v") != behind {
+			t.Errorf("of %d epochs readings are heard that were received before %d", h.Epochs.Len(), h.HeardBefore("v"))
+		}
+	}
+}
+
+// TestAnEpochThatIsNotUnderstood: a build that does not understand the newest epoch works
+// under the one before, and what it says of that is not taken back by what goes well.
+func TestAnEpochThatIsNotUnderstood(t *testing.T) {
+	t.Parallel()
+	store := broughtUp(t)
+	var said error
+	f, err := epochs.Follow(t.Context(), store, func(err error) { said = err }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Renew(t.Context()); err != nil || said != nil {
+		t.Errorf("nothing is new: %v; %v", err, said)
+	}
+	if err = store.Add(t.Context(), 2, []byte("of a later build")); err == nil {
+		err = store.SetApplied(t.Context(), 2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Renew(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if h, err := f.Known(t.Context(), 0); err != nil || h.Epochs.Len() != 1 {
+		t.Errorf("%d epochs are known: %v", h.Epochs.Len(), err)
+	}
+	if said == nil || !strings.Contains(said.Error(), "does not understand catalogue epoch 2") {
+		t.Errorf("it says %v", said)
+	}
+}
+
+// limited is a catalogue.
+const limited = "units: {V: {dimension: voltage}}\nmetrics: {v: {kind: gauge, unit: V, max: 300}}\n"
+
+// broughtUp returns the epochs of a platform that has one.
+func broughtUp(t *testing.T) *broker.Epochs {
+	t.Helper()
+	js, err := broker.JetStream(natstest.Connect(t, natstest.Server(t)))
+	if err == nil {
+		err = broker.Provision(t.Context(), js, broker.DefaultTopology())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := broker.OpenEpochs(t.Context(), js)
+	if err == nil {
+		err = epochs.Ensure(t.Context(), store, []byte(limited))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}

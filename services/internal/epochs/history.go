@@ -38,7 +38,7 @@ func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
 	}
 	for _, e := range kept {
 		if h.Epochs, err = h.Epochs.Append(e.Activated, e.Document); err != nil {
-			return nil, fmt.Errorf("this build does not understand catalogue epoch %d: %w", e.Number, err)
+			return nil, fmt.Errorf("%w %d: %w", errNotUnderstood, e.Number, err)
 		}
 	}
 	if h.Epochs.Len() == 0 {
@@ -51,7 +51,7 @@ func LoadHistory(ctx context.Context, store *broker.Epochs) (*History, error) {
 }
 
 // load reads what has become of the epochs since an earlier history, which has the marks
-// of those that it calls applied: they change no more.
+// of those among its epochs that it calls applied: they change no more.
 func (h *History) load(ctx context.Context, store *broker.Epochs, earlier *History) (err error) {
 	h.marks = make(map[uint64]broker.Marks)
 	// First: an epoch that is applied by then has its marks.
@@ -59,7 +59,7 @@ func (h *History) load(ctx context.Context, store *broker.Epochs, earlier *Histo
 		return err
 	}
 	for number := uint64(1); number <= h.Epochs.Len(); number++ {
-		if number <= earlier.Applied {
+		if number <= min(earlier.Applied, earlier.Epochs.Len()) {
 			if marks, ok := earlier.marks[number]; ok {
 				h.marks[number] = marks
 			}
@@ -81,6 +81,9 @@ func (h *History) Catalog() *catalog.Catalog { return h.Epochs.Newest() }
 
 // Known returns the history: it judges as if no epoch came behind those that it has.
 func (h *History) Known(context.Context, uint64) (*History, error) { return h, nil }
+
+// Renew does nothing: no epoch comes.
+func (*History) Renew(context.Context) error { return nil }
 
 // settled reports whether the history changes no more but for epochs that are to come.
 func (h *History) settled() bool { return max(h.Applied, 1) >= h.Epochs.Len() }
