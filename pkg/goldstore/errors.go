@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -72,8 +73,11 @@ func IsRetryable(err error) bool {
 		errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, pgconn.ErrConnClosed):
 		return true
-	case errors.As(err, &connect), errors.As(err, &network):
+	case errors.As(err, &connect):
 		return true
+	case errors.As(err, &network):
+		_, local := network.(syscall.Errno) // by itself it is of a file of the caller's, which a flush looks into
+		return !local
 	}
 	return pgconn.SafeToRetry(err)
 }

@@ -3,8 +3,11 @@ package goldstore
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"net"
+	"os"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -185,6 +188,8 @@ func TestIsRetryable(t *testing.T) {
 		{"a moved position", ErrPositionMoved, false},
 		{"a missing row", pgx.ErrNoRows, false},
 		{"a corrupt row", gold.ErrCorrupt, false},
+		{"a network that is unreachable", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.EHOSTUNREACH)}, true},
+		{"a full disk of this machine", &fs.PathError{Op: "write", Path: "trail", Err: syscall.ENOSPC}, false},
 	} {
 		if got := IsRetryable(tt.err); got != tt.want {
 			t.Errorf("%s: %v, want %v (%v)", tt.name, got, tt.want, tt.err)
