@@ -55,8 +55,8 @@ type Deps struct {
 	// Synced tells how long the broker may have what it acknowledged in memory only. What
 	// was read is kept, whatever the horizon, until that has passed since. It is asked
 	// with each connection: the broker behind it may have been given other settings. With
-	// an error the broker did not answer, what it returns is taken for granted, and it is
-	// asked again.
+	// an error the broker did not answer: the longer of what it returns and what it has
+	// said before is taken for granted, and it is asked again.
 	Synced func(context.Context) (time.Duration, error)
 	// Every is between two rounds.
 	Every  time.Duration

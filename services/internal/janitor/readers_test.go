@@ -312,6 +312,19 @@ func TestWhatIsNotSyncedIsKept(t *testing.T) {
 		pass(j, 2*time.Hour)
 		read(t, j, 6, 7)
 	})
+	t.Run("NoShorterThanItHasSaidBefore", func(t *testing.T) {
+		t.Parallel()
+		j := atWork(t)
+		j.Synced = synced(4 * time.Hour)
+		read(t, j, 4, 1)
+		j.Synced = func(context.Context) (time.Duration, error) { return time.Hour, errors.New("no answer") }
+		j.seen[0].over = broker.Sweeper{} // it was started again, and cannot be asked yet
+		read(t, j, 4, 1)
+		pass(j, 2*time.Hour)
+		read(t, j, 6, 1)
+		pass(j, 3*time.Hour)
+		read(t, j, 6, 5)
+	})
 	t.Run("NorWhatGoldHasRefused", func(t *testing.T) {
 		t.Parallel()
 		j := atWork(t)

@@ -26,9 +26,11 @@ func (j *janitor) settled(ctx context.Context, now listing) map[string]broker.Po
 		j.seen = nil
 	}
 	if len(j.seen) == 0 || !j.told {
-		var err error
-		j.synced, err = j.Synced(ctx)
-		j.told = err == nil
+		synced, err := j.Synced(ctx)
+		if j.told = err == nil; !j.told { // more likely than not it is as it was
+			synced = max(synced, j.synced)
+		}
+		j.synced = synced
 	}
 	j.seen = append(j.seen, now)
 	for i, l := range slices.Backward(j.seen) {
