@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/energy-platform/energy/pkg/broker"
@@ -257,6 +258,35 @@ func TestLeftoversArePublished(t *testing.T) {
 	if b.Changes.Added != 0 || p.feed(t) != before+1 {
 		t.Errorf("%+v, %d messages of %d are published", b.Changes, p.feed(t), before+1)
 	}
+	if n := p.exec(t, "DELETE FROM gold.outbox"); n != 0 {
+		t.Errorf("%d messages are left", n)
+	}
+}
+
+// TestWhatPostgresRefusesEndsTheRun: the broker tells nothing of what Postgres will not do
+// whenever it is asked. A run that is taken up when it does goes on.
+func TestWhatPostgresRefusesEndsTheRun(t *testing.T) {
+	t.Parallel()
+	p := provisioned(t)
+	p.publish(t, 1)
+	p.aggregated(t, 0)
+	p.exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE insufficient_privilege; END $$`)
+	p.exec(t, "CREATE TRIGGER refuses BEFORE DELETE ON gold.outbox EXECUTE FUNCTION refuse()")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	c := p.config(t, replay.Readings, job.Selection{})
+	b, err := batch.Run(ctx, c)
+	if pg, ok := errors.AsType[*pgconn.PgError](err); !ok || pg.Code != "42501" || ctx.Err() != nil {
+		t.Fatalf("the run ends with %v", err)
+	}
+	if b.State != goldstore.BatchFailed || !batch.CanResume(err) {
+		t.Errorf("%+v, %v", b, err)
+	}
+	p.exec(t, "DROP TRIGGER refuses ON gold.outbox")
+	c.Job, c.Resume = job.Job{}, b.ID
+	ran(t)(batch.Run(t.Context(), c))
+	p.has(t, 1)
 	if n := p.exec(t, "DELETE FROM gold.outbox"); n != 0 {
 		t.Errorf("%d messages are left", n)
 	}

@@ -3,10 +3,13 @@ package batch
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/energy-platform/energy/pkg/broker"
 )
@@ -154,6 +157,23 @@ func TestWaitingEndsWithTheRun(t *testing.T) {
 		began := time.Now()
 		if err := p.wait(ctx, m); !errors.Is(err, context.Canceled) || time.Since(began) > 0 {
 			t.Errorf("it ends after %s with %v", time.Since(began), err)
+		}
+	})
+}
+
+// TestARebuildEndsWithWhatDoesNot: where it cannot be told how far a stage is, for good, a
+// rebuild does not wait for that.
+func TestARebuildEndsWithWhatDoesNot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		refused := &pgconn.PgError{Code: "42501"}
+		r := &run{Config: Config{Logger: slog.New(slog.DiscardHandler), Patience: time.Minute}}
+		r.meter.begin(r, "read", 1)
+		err := r.await(ctx, &passage{reader: "gold.0", at: func(context.Context) (uint64, error) { return 0, refused }})
+		if !errors.Is(err, refused) || ctx.Err() != nil {
+			t.Errorf("it ends with %v", err)
 		}
 	})
 }

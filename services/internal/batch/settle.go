@@ -76,12 +76,15 @@ func (r *run) passed(
 
 // position returns what tells how far a stage is whose position the broker has.
 func (r *run) position(key string, created time.Time) func(context.Context) (uint64, error) {
-	return func(ctx context.Context) (uint64, error) {
-		at, _, err := r.pace.positions.Load(ctx, key)
-		if err != nil || !at.Created.Equal(created) {
-			return 0, err
-		}
-		return at.Sequence, nil
+	return func(ctx context.Context) (sequence uint64, err error) {
+		err = r.ask(ctx, func() error {
+			at, _, err := r.pace.positions.Load(ctx, key)
+			if at.Created.Equal(created) {
+				sequence = at.Sequence
+			}
+			return err
+		})
+		return sequence, err
 	}
 }
 
@@ -89,9 +92,11 @@ func (r *run) position(key string, created time.Time) func(context.Context) (uin
 func (r *run) merged(key string, created time.Time) func(context.Context) (uint64, error) {
 	return func(ctx context.Context) (sequence uint64, err error) {
 		var stored []goldstore.Position
-		err = r.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
-			stored, err = tx.Positions(ctx)
-			return err
+		err = r.retry(ctx, func() error {
+			return r.Store.Read(ctx, func(tx *goldstore.ReadTx) (err error) {
+				stored, err = tx.Positions(ctx)
+				return err
+			})
 		})
 		for i := range stored {
 			p := &stored[i]
@@ -108,14 +113,14 @@ func (r *run) await(ctx context.Context, p *passage) error {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	defer r.meter.wait(false)
-	retryable := func(err error) bool { return goldstore.IsRetryable(err) || broker.IsRetryable(err) }
 	for last, moved := ^uint64(0), time.Now(); ; {
-		var at uint64
+		at, err := p.at(ctx)
+		if err != nil {
+			return err
+		}
 		var left broker.Backlog
-		err := new(broker.Backoff).Retry(ctx, retryable, r.warn(ctx), func() (err error) {
-			if at, err = p.at(ctx); err == nil {
-				left, err = broker.Pending(ctx, r.JetStream, p.stream, p.subject, at)
-			}
+		err = r.ask(ctx, func() error {
+			left, err = broker.Pending(ctx, r.JetStream, p.stream, p.subject, at)
 			return err
 		})
 		if err != nil || left.Messages == 0 || left.Sequence > p.until {

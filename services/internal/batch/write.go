@@ -167,7 +167,10 @@ func (w *writer) drain(ctx context.Context) error {
 	if w.feed == nil || w.Plan {
 		return nil
 	}
-	retryable := func(err error) bool { return goldstore.IsRetryable(err) || broker.IsRetryable(err) }
+	retryable := func(err error) bool {
+		_, published := errors.AsType[*broker.PublishError](err)
+		return published && broker.IsRetryable(err) || goldstore.IsRetryable(err)
+	}
 	return new(broker.Backoff).Retry(ctx, retryable, w.warn(ctx), func() error {
 		return aggregator.Drain(ctx, w.Store, w.feed, uint32(w.partition))
 	})
@@ -222,9 +225,14 @@ func (r *run) tell(changes []gold.Change) {
 	}
 }
 
-// retry calls what until it succeeds or fails for good.
+// retry calls what, which is done to gold, until it succeeds or fails for good.
 func (r *run) retry(ctx context.Context, what func() error) error {
 	return new(broker.Backoff).Retry(ctx, goldstore.IsRetryable, r.warn(ctx), what)
+}
+
+// ask is retry of what the broker is asked.
+func (r *run) ask(ctx context.Context, what func() error) error {
+	return new(broker.Backoff).Retry(ctx, broker.IsRetryable, r.warn(ctx), what)
 }
 
 func (r *run) warn(ctx context.Context) func(error) {
