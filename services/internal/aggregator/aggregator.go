@@ -19,6 +19,7 @@ import (
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/metrics"
 	"github.com/energy-platform/energy/pkg/reading"
 	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/pkg/wire"
@@ -47,6 +48,8 @@ type Deps struct {
 	Budget     *broker.Budget
 	Logger     *slog.Logger
 	Tracer     tracing.Tracer
+	Count      *metrics.Stage // nil: nothing is counted
+	Gold       *metrics.Gold  // likewise
 	Limits     broker.BatchLimits
 	Grace      time.Duration
 	// CacheBytes bounds the gold rows that one partition keeps in memory.
@@ -210,10 +213,11 @@ func (a *worker) follow(ctx context.Context, needed uint64) error {
 // merge takes one batch into gold.
 func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	began := time.Now()
-	counts, newest, err := a.collect(batch.Messages)
+	taken, err := a.collect(batch.Messages)
 	if err != nil {
 		return err
 	}
+	counts := &taken.counts
 	if err := a.quarantine(ctx); err != nil {
 		return err
 	}
@@ -221,7 +225,7 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	result, err := a.flush(ctx, goldstore.Flush{
 		Move: &goldstore.PositionMove{
 			Stage: Stage, Partition: uint32(a.partition), Stream: a.position.Stream, Created: a.position.Created,
-			From: a.position.Sequence, To: batch.Last, Received: received, Refused: a.position.Refused, Counts: counts,
+			From: a.position.Sequence, To: batch.Last, Received: received, Refused: a.position.Refused, Counts: *counts,
 		},
 		Groups: a.collector.Take(), Cause: gold.CauseStream, Feed: a.feed,
 		Headers: func(r *goldstore.Result) map[string]string { return headers(ctx, r) },
@@ -231,10 +235,11 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 		return err
 	}
 	a.position.Sequence, a.position.Received = batch.Last, received
-	if newest > 0 {
-		a.lag = time.Since(time.Unix(0, newest))
+	if taken.newest > 0 {
+		a.lag = time.Since(time.Unix(0, taken.newest))
 	}
 	a.relay.wake()
+	a.count(ctx, began, &taken, &result)
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.SetAttributes(
 			attribute.Int64("energy.readings.in", int64(counts.In)),
@@ -251,36 +256,55 @@ func (a *worker) merge(ctx context.Context, batch *broker.Batch) error {
 	return nil
 }
 
-// collect gathers the versions of messages by window. It returns when the newest of them
-// was received, in Unix ns.
-func (a *worker) collect(messages []broker.Message) (counts goldstore.Counts, newest int64, err error) {
+// count adds what was merged to the metrics.
+func (a *worker) count(ctx context.Context, began time.Time, t *taken, r *goldstore.Result) {
+	a.Count.Batch(ctx, began)
+	a.Count.Readings(ctx, metrics.Accepted, uint64(r.Added))
+	a.Count.Readings(ctx, metrics.Duplicate, uint64(r.Duplicates))
+	a.Count.Readings(ctx, metrics.Quarantined, t.counts.Quarantined)
+	a.Gold.Corrections(ctx, t.corrections)
+	a.Gold.Rows(ctx, metrics.Rows{Inserted: r.Inserted, Updated: r.Updated, Restated: r.Restated})
+}
+
+// taken is what messages brought.
+type taken struct {
+	counts      goldstore.Counts
+	corrections uint64
+	newest      int64 // when the newest of them was received, in Unix ns
+}
+
+// collect gathers the versions of messages by window.
+func (a *worker) collect(messages []broker.Message) (t taken, err error) {
 	for i := range messages {
 		m := &messages[i]
 		batch, err := wire.DecodeSilver(m.Data)
 		if err != nil {
-			counts.In++
-			counts.Quarantined++
+			t.counts.In++
+			t.counts.Quarantined++
 			a.refused.Add(reading.Undecodable, 0, refusal.Foreign(m, err))
 			continue
 		}
 		if batch.Epoch() > a.catalog.Epoch() {
 			a.collector.Take() // all is collected again
-			return counts, 0, fmt.Errorf("message %d was judged under epoch %d: %w",
+			return taken{}, fmt.Errorf("message %d was judged under epoch %d: %w",
 				m.Sequence, batch.Epoch(), goldstore.ErrCatalogBehind)
 		}
 		n := uint64(batch.Len())
-		counts.In += n
-		counts.Out += n
+		t.counts.In += n
+		t.counts.Out += n
 		a.lanes = a.lanes[:0]
 		for _, series := range batch.Series {
 			a.lanes = append(a.lanes, a.collector.Lane(series))
 		}
 		batch.Each(func(series int, v *gold.Version) {
-			newest = max(newest, v.Stamp.Received)
+			t.newest = max(t.newest, v.Stamp.Received)
+			if v.Revision > 0 || v.Quality == reading.Corrected || v.Quality == reading.Withdrawn {
+				t.corrections++
+			}
 			a.lanes[series].Add(v)
 		})
 	}
-	return counts, newest, nil
+	return t, nil
 }
 
 // quarantine stores what is refused before the position passes it, which then rests
@@ -329,6 +353,7 @@ func (d Deps) retry(ctx context.Context, name string, retryable func(error) bool
 		if err != nil {
 			tracing.Trouble(ctx, err)
 			d.Logger.WarnContext(ctx, "worker retries", "worker", name, "error", err)
+			d.Count.Retried(ctx)
 		}
 	}, what)
 }

@@ -64,6 +64,7 @@ func (a *worker) isolate(ctx context.Context, f goldstore.Flush, groups []gold.G
 	case !goldstore.IsRowFault(err):
 		return 0, err
 	case len(groups) == 1:
+		a.Count.Poison(ctx)
 		return a.refuse(&groups[0], err), nil
 	}
 	half := len(groups) / 2

@@ -37,6 +37,7 @@ func open(
 	if reason != "" || stored.Stream != s.stream {
 		if stored.Stream != "" {
 			log.WarnContext(ctx, "position rewound", "reason", reason, "from", stored.Sequence, "to", at.Sequence)
+			d.Count.Rewound(ctx)
 		}
 		stored, err = d.Store.ResetPosition(ctx, stored, s.stream, at.Created, at.Sequence)
 		if err != nil {

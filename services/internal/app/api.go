@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 
-	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
@@ -37,8 +36,8 @@ type api struct {
 var errStarting = errors.New("the service is starting, try again: GET /health says what it waits for")
 
 // newAPI returns the API of a process whose spans tracers opens.
-func newAPI(ctx context.Context, tracers trace.TracerProvider) (*api, error) {
-	a := &api{inside: bufconn.Listen(insideBuffer), stands: make(chan struct{}), options: traced(tracers)}
+func newAPI(ctx context.Context, options []grpc.ServerOption) (*api, error) {
+	a := &api{inside: bufconn.Listen(insideBuffer), stands: make(chan struct{}), options: options}
 	var err error
 	a.conn, err = grpc.NewClient("passthrough:///inside",
 		grpc.WithTransportCredentials(insecure.NewCredentials()),

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
-	metric "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -18,12 +18,12 @@ import (
 )
 
 // traced returns the options of a server whose calls are spans, below those of their
-// clients. A call that fails by the server's fault is kept, whoever samples.
-func traced(tracers trace.TracerProvider) []grpc.ServerOption {
+// clients, and counted. A call that fails by the server's fault is kept, whoever samples.
+func traced(tracers trace.TracerProvider, meters metric.MeterProvider) []grpc.ServerOption {
 	k := keeper{tracing.New(tracers)}
 	return []grpc.ServerOption{
 		grpc.StatsHandler(otelgrpc.NewServerHandler(
-			otelgrpc.WithTracerProvider(tracers), otelgrpc.WithMeterProvider(metric.NewMeterProvider()),
+			otelgrpc.WithTracerProvider(tracers), otelgrpc.WithMeterProvider(meters),
 			otelgrpc.WithPropagators(propagation.TraceContext{}),
 			// Health is asked for often, and neither it nor reflection is of interest.
 			otelgrpc.WithFilter(func(call *stats.RPCTagInfo) bool { return !strings.HasPrefix(call.FullMethodName, "/grpc.") }),

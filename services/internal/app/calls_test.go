@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
@@ -46,7 +47,7 @@ func call(t *testing.T, code codes.Code, sampled bool) tracetest.SpanStubs {
 	t.Helper()
 	provider, exported := tracingtest.Recorder()
 	l := bufconn.Listen(1 << 10)
-	server := grpc.NewServer(traced(provider)...)
+	server := grpc.NewServer(traced(provider, noop.NewMeterProvider())...)
 	energyv1.RegisterQueryServiceServer(server, &answering{code: code})
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	served := make(chan error, 1)

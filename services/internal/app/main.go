@@ -19,6 +19,7 @@ import (
 	"github.com/energy-platform/energy/pkg/config"
 	"github.com/energy-platform/energy/pkg/health"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/metrics"
 	"github.com/energy-platform/energy/pkg/telemetry"
 	"github.com/energy-platform/energy/services/internal/query"
 	"github.com/energy-platform/energy/services/internal/settings"
@@ -150,19 +151,28 @@ func runService(
 	needs.Tracers = traces.Tracers()
 	monitor := health.New(needs.Name, Runbook)
 	monitor.Fail(setup, errStarting)
+	if needs.Metrics, err = metrics.New(needs.Name, Version(), log); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, needs.Metrics.Close(context.WithoutCancel(ctx))) }()
+	if err := observe(needs.Metrics, monitor, traces); err != nil {
+		return err
+	}
 	grace := needs.Common.Grace
 	var queries *api
-	var overHTTP http.Handler
+	mux := http.NewServeMux()
+	mux.Handle("GET /health", monitor)
+	mux.Handle("GET /metrics", needs.Metrics.Handler())
 	if needs.Answers != nil {
-		if queries, err = newAPI(ctx, needs.Tracers); err != nil {
+		if queries, err = newAPI(ctx, traced(needs.Tracers, needs.Metrics.Meters())); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, queries.Close()) }()
-		overHTTP = queries.overHTTP
+		mux.Handle("/", queries.overHTTP)
 	}
 	return lifecycle.All(ctx,
 		monitor.Run,
-		serveHTTP(listen.HTTP, monitor, grace, log, overHTTP),
+		serveHTTP(listen.HTTP, mux, grace, log),
 		serveProfiles(needs.Common.ProfileListen, grace, log),
 		func(ctx context.Context) error {
 			p, err := Open(ctx, needs, monitor, log)
@@ -172,6 +182,9 @@ func runService(
 			defer p.Close()
 			if queries != nil {
 				answers := p.Query(ctx)
+				if err := needs.Metrics.Pipeline(pipelineOf(answers)); err != nil {
+					return err
+				}
 				queries.service, queries.registry = answers, query.NewRegistry(answers, p.store)
 				queries.quarantine = query.NewQuarantine(answers, p.decide(), p.log)
 			}

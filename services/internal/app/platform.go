@@ -17,6 +17,7 @@ import (
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/goldstore"
 	"github.com/energy-platform/energy/pkg/health"
+	"github.com/energy-platform/energy/pkg/metrics"
 	"github.com/energy-platform/energy/pkg/tracing"
 	"github.com/energy-platform/energy/services/internal/epochs"
 	"github.com/energy-platform/energy/services/internal/settings"
@@ -44,6 +45,7 @@ type Platform struct {
 	answers   *settings.Answers
 	readers   *goldstore.Store // for answers; nil for services that give none
 	tracer    tracing.Tracer
+	metrics   *metrics.Metrics
 }
 
 // Needs is what a process connects to.
@@ -56,6 +58,8 @@ type Needs struct {
 	Name string
 	// Syncs is how the broker syncs; nil: it is asked, if the settings say where.
 	Syncs *broker.Durability
+	// Metrics counts what the process does; nil: nothing is counted.
+	Metrics *metrics.Metrics
 	// Tracers opens the process's spans; nil: nothing is traced.
 	Tracers trace.TracerProvider
 }
@@ -71,7 +75,7 @@ func Open(ctx context.Context, n Needs, monitor *health.Monitor, log *slog.Logge
 	if n.Tracers == nil {
 		n.Tracers = noop.NewTracerProvider()
 	}
-	p.tracer = tracing.New(n.Tracers)
+	p.tracer, p.metrics = tracing.New(n.Tracers), n.Metrics
 	if err := p.openStores(ctx, n); err != nil {
 		p.Close()
 		return nil, err

@@ -24,23 +24,16 @@ import (
 // readHeaderTimeout bounds how long a client may take to say what it wants.
 const readHeaderTimeout = 5 * time.Second
 
-// serveHTTP serves /health and, if not nil, an API until ctx ends, to programs
-// and to browsers that are on no other site's errand.
-func serveHTTP(
-	address string, monitor *health.Monitor, grace time.Duration, log *slog.Logger, api http.Handler,
-) lifecycle.Run {
+// serveHTTP serves what a handler has until ctx ends, to programs and to browsers that
+// are on no other site's errand.
+func serveHTTP(address string, handler http.Handler, grace time.Duration, log *slog.Logger) lifecycle.Run {
 	return func(ctx context.Context) error {
 		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("listen for HTTP (ENERGY_HTTP_LISTEN): %w", err)
 		}
-		mux := http.NewServeMux()
-		mux.Handle("GET /health", monitor)
-		if api != nil {
-			mux.Handle("/", api)
-		}
 		loopback := origin.IsLoopback(listener.Addr().String())
-		server := &http.Server{Handler: origin.Guard(mux, loopback), ReadHeaderTimeout: readHeaderTimeout}
+		server := &http.Server{Handler: origin.Guard(handler, loopback), ReadHeaderTimeout: readHeaderTimeout}
 		log.InfoContext(ctx, "http listens", "address", listener.Addr().String())
 		return serve(ctx, grace,
 			func() error { return server.Serve(listener) },

@@ -29,7 +29,7 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 		if n := p.topology.IngressShards; shard >= n {
 			return fmt.Errorf("ENERGY_INGRESS_SHARD %d: there are %d ingress streams, counted from 0", shard, n)
 		}
-		deps := p.stageDeps(s)
+		deps := p.stageDeps(s, ingest.Stage)
 		key := stage.PositionKey(ingest.Stage, shard)
 		work := shared{s.LeaseGroup, name, 1, only(key)}
 		return p.share(ctx, work, func(ctx context.Context, _ int) error {
@@ -57,7 +57,7 @@ func (p *Platform) Ingest(s settings.Stage, shard int) lifecycle.Run {
 // Cleaner runs silver-cleaner for the partitions that this instance owns.
 func (p *Platform) Cleaner(s settings.Stage) lifecycle.Run {
 	return func(ctx context.Context) error {
-		deps := p.stageDeps(s)
+		deps := p.stageDeps(s, cleaner.Stage)
 		work := shared{s.LeaseGroup, cleaner.Stage, p.topology.Partitions, of(cleaner.Stage)}
 		return p.share(ctx, work, func(ctx context.Context, partition int) error {
 			clean := func() func(context.Context, []broker.Message) (stage.Output, error) {
@@ -85,7 +85,10 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 			Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Tracer: p.tracer, Limits: limits(s), Grace: p.common.Grace,
 			CacheBytes: g.CacheBytes / int64(p.topology.Partitions), Report: p.health.Report, Forget: p.health.Forget,
 			ParentsQuiet: g.ParentsQuiet, ParentsTurn: make(chan struct{}, 1),
+			Count: p.metrics.Stage(aggregator.Stage), Gold: p.metrics.Gold(),
 		}
+		projection := deps
+		projection.Count = p.metrics.Stage(aggregator.QuarantineStage)
 		return lifecycle.All(ctx,
 			func(ctx context.Context) error {
 				return p.share(ctx, shared{s.LeaseGroup, aggregator.Stage, deps.Partitions, of(aggregator.Stage)},
@@ -93,7 +96,7 @@ func (p *Platform) Aggregator(s settings.Stage, g settings.Gold) lifecycle.Run {
 			},
 			func(ctx context.Context) error {
 				work := shared{s.LeaseGroup, aggregator.QuarantineStage, 1, only(aggregator.QuarantineStage)}
-				return p.share(ctx, work, func(ctx context.Context, _ int) error { return aggregator.Project(ctx, deps) })
+				return p.share(ctx, work, func(ctx context.Context, _ int) error { return aggregator.Project(ctx, projection) })
 			},
 		)
 	}
@@ -140,11 +143,11 @@ func (p *Platform) decide() decide.Deps {
 	}
 }
 
-func (p *Platform) stageDeps(s settings.Stage) stage.Deps {
+func (p *Platform) stageDeps(s settings.Stage, name string) stage.Deps {
 	return stage.Deps{
 		JetStream: p.js, Publisher: p.publisher, Positions: p.positions,
 		Budget: broker.NewBudget(int64(s.Budget)), Logger: p.log, Report: p.health.Report,
-		Tracer: p.tracer,
+		Tracer: p.tracer, Count: p.metrics.Stage(name),
 	}
 }
 

@@ -158,5 +158,6 @@ func join(a, b stage.Output) stage.Output {
 	a.Counts.Out += b.Counts.Out
 	a.Counts.Quarantined += b.Counts.Quarantined
 	a.Counts.Again += b.Counts.Again
+	a.Flagged += b.Flagged
 	return a
 }

@@ -26,6 +26,7 @@ type output struct {
 	refused   *refusal.Collector
 	messages  []*nats.Msg
 	counts    broker.Counts
+	flagged   uint64 // of those that were passed on
 	err       error
 }
 
@@ -38,6 +39,9 @@ func newOutput(partition int) *output {
 // pass sends on the judgement that a reading passed by.
 func (o *output) pass(j *silver.Judgement) {
 	o.counts.Out++
+	if j.Flags != 0 {
+		o.flagged++
+	}
 	o.send(j)
 }
 
@@ -95,8 +99,8 @@ func (o *output) take() (stage.Output, error) {
 		o.close(epoch, o.silver[epoch])
 	}
 	refused, err := o.refused.Messages()
-	out := stage.Output{Messages: append(o.messages, refused...), Counts: o.counts}
+	out := stage.Output{Messages: append(o.messages, refused...), Counts: o.counts, Flagged: o.flagged}
 	err = errors.Join(o.err, err)
-	o.messages, o.counts, o.err = nil, broker.Counts{}, nil
+	o.messages, o.counts, o.flagged, o.err = nil, broker.Counts{}, 0, nil
 	return out, err
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/gold"
 	"github.com/energy-platform/energy/pkg/goldstore"
+	"github.com/energy-platform/energy/services/internal/app"
 	"github.com/energy-platform/energy/services/internal/ask"
 	"github.com/energy-platform/energy/services/internal/batch"
 	"github.com/energy-platform/energy/services/internal/replay"
@@ -138,7 +138,7 @@ func (f *runBatchFlags) parse(c *cobra.Command) error {
 func (f *runBatchFlags) run(c *cobra.Command) error {
 	errOut := c.ErrOrStderr()
 	f.config.Logger = slog.New(slog.NewTextHandler(errOut, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	f.config.CodeVersion = codeVersion()
+	f.config.CodeVersion = app.Version()
 	meter := newBatchMeter(errOut)
 	f.config.Progress = meter.tell
 	out := &batchOutput{objects: objects{out: c.OutOrStdout()}, json: f.json}
@@ -152,18 +152,4 @@ func (f *runBatchFlags) run(c *cobra.Command) error {
 		return fmt.Errorf("batch %s: %w; energy run-batch --resume %s goes on with it", record.ID, err, record.ID)
 	}
 	return errors.Join(err, out.err)
-}
-
-// codeVersion names the build: its module's version, and the commit if it is known.
-func codeVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return info.Main.Version + " " + s.Value
-		}
-	}
-	return info.Main.Version
 }

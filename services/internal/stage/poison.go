@@ -82,5 +82,6 @@ func (s *runner) isolate(ctx context.Context, messages []broker.Message, cause e
 	if err != nil {
 		return fmt.Errorf("refuse message %d: %w", m.Sequence, err)
 	}
-	return s.move(ctx, m, out.Counts)
+	s.Count.Poison(ctx)
+	return s.move(ctx, m, &out)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/energy-platform/energy/pkg/broker"
+	"github.com/energy-platform/energy/pkg/metrics/metricstest"
 )
 
 // A message over which the stage panics, and one whose output the broker never takes, go
@@ -18,7 +19,8 @@ import (
 // (invariants 4 and 5).
 func TestPoisonIsIsolated(t *testing.T) {
 	t.Parallel()
-	d := deps(t)
+	d, m := deps(t), metricstest.New(t)
+	d.Count = m.Stage("silver")
 	publish(t, d.JetStream, broker.BronzeSubject(0), "a", "panic", "b", "c", "huge", "d", "panic")
 	renewed := 0
 	// A process that panicked holds rests of the batch, which must not come out.
@@ -65,6 +67,17 @@ func TestPoisonIsIsolated(t *testing.T) {
 	}
 	if len(causes) != 3 || !errors.Is(causes[5], broker.ErrTooLarge) || !IsPoison(causes[2]) || !IsPoison(causes[7]) {
 		t.Errorf("refused for %v", causes)
+	}
+	for name, want := range map[string]float64{
+		`energy_poison_messages_total{stage="silver"}`:                3,
+		`energy_readings_total{outcome="accepted",stage="silver"}`:    4,
+		`energy_readings_total{outcome="quarantined",stage="silver"}`: 3,
+		`energy_position_rewinds_total{stage="silver"}`:               0,
+		`energy_readings_total{outcome="flagged",stage="silver"}`:     0,
+	} {
+		if got := metricstest.Value(t, m, name); got != want {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
 	}
 	if renewed < 3 {
 		t.Errorf("the process was renewed %d times", renewed-1)

@@ -22,6 +22,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/lifecycle"
+	"github.com/energy-platform/energy/pkg/metrics"
 	"github.com/energy-platform/energy/pkg/tracing"
 )
 
@@ -35,6 +36,8 @@ func PositionKey(stage string, n int) string { return fmt.Sprintf("%s.%d", stage
 type Output struct {
 	Messages []*nats.Msg
 	Counts   broker.Counts
+	// Flagged is how many of those that were passed on a rule has flagged.
+	Flagged uint64
 }
 
 // Config is one stage for one partition.
@@ -68,6 +71,7 @@ type Deps struct {
 	// Report tells how the stage is: nil for well.
 	Report func(key string, trouble error)
 	Tracer tracing.Tracer
+	Count  *metrics.Stage // nil: nothing is counted
 }
 
 // Run runs a stage until ctx ends, then finishes the batch in hand within the
@@ -144,6 +148,7 @@ func (s *runner) start(ctx context.Context) error {
 	}
 	if reason != "" {
 		s.Logger.WarnContext(ctx, "position rewound", "reason", reason, "from", stored.Sequence, "to", position.Sequence)
+		s.Count.Rewound(ctx)
 	}
 	s.position, s.revision = position, revision
 	s.reader, err = broker.OpenReader(ctx, s.JetStream, broker.ReaderConfig{
@@ -212,9 +217,10 @@ func (s *runner) through(ctx context.Context, messages []broker.Message) error {
 	if err != nil {
 		return fmt.Errorf("messages %d to %d: %w", first.Sequence, last.Sequence, err)
 	}
-	if err := s.move(ctx, last, out.Counts); err != nil {
+	if err := s.move(ctx, last, &out); err != nil {
 		return err
 	}
+	s.Count.Batch(ctx, began)
 	s.Logger.DebugContext(ctx, "batch passed", "messages", len(messages),
 		"position", last.Sequence, "readings", out.Counts.In, "quarantined", out.Counts.Quarantined,
 		"seconds", time.Since(began).Seconds())
@@ -228,20 +234,26 @@ func (s *runner) publish(ctx context.Context, messages []*nats.Msg) error {
 
 // move stores the position behind the last message of a batch, retrying while
 // the broker is away.
-func (s *runner) move(ctx context.Context, last *broker.Message, counts broker.Counts) error {
-	next := s.position
+func (s *runner) move(ctx context.Context, last *broker.Message, out *Output) error {
+	next, counts := s.position, &out.Counts
 	next.Advance(*last)
 	next.Counts.In += counts.In
 	next.Counts.Out += counts.Out
 	next.Counts.Quarantined += counts.Quarantined
 	next.Counts.Again += counts.Again
-	return s.retry(ctx, "store position", func() error {
+	err := s.retry(ctx, "store position", func() error {
 		revision, err := s.Positions.Store(ctx, s.Key, next, s.revision)
 		if err == nil {
 			s.position, s.revision = next, revision
 		}
 		return err
 	})
+	if err == nil {
+		s.Count.Readings(ctx, metrics.Accepted, counts.Out-out.Flagged)
+		s.Count.Readings(ctx, metrics.Flagged, out.Flagged)
+		s.Count.Readings(ctx, metrics.Quarantined, counts.Quarantined)
+	}
+	return err
 }
 
 // retry calls what until it succeeds or fails for good.
@@ -256,6 +268,7 @@ func (s *runner) told(ctx context.Context, what string) func(error) {
 		if err != nil {
 			tracing.Trouble(ctx, err)
 			s.Logger.WarnContext(ctx, "stage retries", "what", what, "error", err)
+			s.Count.Retried(ctx)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/energy-platform/energy/pkg/broker"
 	"github.com/energy-platform/energy/pkg/localnats/natstest"
+	"github.com/energy-platform/energy/pkg/metrics/metricstest"
 )
 
 // deps returns what stages need, on a broker of its own.
@@ -90,7 +91,8 @@ func TestUntilCutsBatches(t *testing.T) {
 // (invariant 4).
 func TestALostRefusalIsWrittenAgain(t *testing.T) {
 	t.Parallel()
-	d := deps(t)
+	d, m := deps(t), metricstest.New(t)
+	d.Count = m.Stage("silver")
 	publish(t, d.JetStream, broker.BronzeSubject(0), "refused")
 	seen := 0
 	run := func() uint64 {
@@ -124,5 +126,8 @@ func TestALostRefusalIsWrittenAgain(t *testing.T) {
 	}
 	if n := run(); n != 1 || seen != 2 {
 		t.Errorf("%d refusals of %d messages that were read", n, seen)
+	}
+	if n := metricstest.Value(t, m, `energy_position_rewinds_total{stage="silver"}`); n != 1 {
+		t.Errorf("%v rewinds are counted", n)
 	}
 }
