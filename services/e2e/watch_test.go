@@ -145,17 +145,23 @@ func TestWatchMissesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f.await(t, "gold to catch up", caughtUp)
+	f.delivered(t, w, days, cancel)
+}
 
+// delivered waits until gold has caught up and the watch has come to its end, which
+// cancel then ends, and compares what it delivered with a query.
+func (p *platform) delivered(t *testing.T, w *watcher, window *energyv1.Window, cancel func()) {
+	t.Helper()
+	p.await(t, "gold to catch up", caughtUp)
 	want := make(map[string]*energyv1.Aggregate)
-	for series, aggregates := range f.aggregates(t, &energyv1.QueryAggregatesRequest{Window: days}) {
+	for series, aggregates := range p.aggregates(t, &energyv1.QueryAggregatesRequest{Window: window}) {
 		for _, a := range aggregates {
 			want[fmt.Sprint(series, " ", a.GetStart().AsTime().Unix())] = a
 		}
 	}
 	// A change behind all others tells when the watch has come to their end.
-	f.awaitEmptyOutbox(t)
-	send(t, &f.platform, "application/json",
+	p.awaitEmptyOutbox(t)
+	send(t, p, "application/json",
 		fmt.Sprintf(`{"entity_id":%q,"metric":"voltage","value":1,"time":%q}`, marker, time.Now().Format(time.RFC3339)))
 	w.wait(t, "to reach the end", w.marked)
 	cancel()

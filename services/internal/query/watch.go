@@ -47,8 +47,17 @@ func (s *Server) WatchAggregates(
 		case <-ctx.Done():
 		}
 	}()
-	if err := w.open(ctx, req.GetResumeToken()); err != nil {
-		return statusOf(err)
+	err = w.follow(ctx, req.GetResumeToken())
+	if context.Cause(ctx) == errStopping { //nolint:errorlint // the very value
+		return errStopping // whatever that has cut off
+	}
+	return statusOf(err)
+}
+
+// follow reports what changes behind a token, until something fails.
+func (w *watch) follow(ctx context.Context, token string) error {
+	if err := w.open(ctx, token); err != nil {
+		return err
 	}
 	defer w.reader.Close()
 	if err := w.sendToken(); err != nil {
@@ -56,21 +65,15 @@ func (s *Server) WatchAggregates(
 	}
 	for {
 		batch, err := w.reader.NextBatch(ctx, watchLimits)
-		if context.Cause(ctx) == errStopping { //nolint:errorlint // the very value
-			return errStopping
-		}
 		if err != nil {
-			return statusOf(brokerError{err})
+			return brokerError{err}
 		}
 		err = w.report(ctx, batch)
 		batch.Release()
-		if context.Cause(ctx) == errStopping { //nolint:errorlint // the very value
-			return errStopping
-		}
 		if err != nil {
-			return statusOf(err)
+			return err
 		}
-		if s.now().Sub(w.tokenSent) >= tokenAge {
+		if w.server.now().Sub(w.tokenSent) >= tokenAge {
 			if err := w.sendToken(); err != nil {
 				return err
 			}
