@@ -95,7 +95,7 @@ func (d *Decoder) decodeObjects() {
 		unknown := d.unknown
 		var m members
 		switch {
-		case d.parse(&m) && s.lineEnds():
+		case d.parse(&m) && s.lineEnds(m.kind):
 			d.conclude(&m, s.data[start:s.pos])
 		case bytes.Contains(s.data[start:], []byte("\n{")):
 			d.unknown = unknown
@@ -110,12 +110,13 @@ func (d *Decoder) decodeObjects() {
 	}
 }
 
-// lineEnds reports whether the line or the text ends after the position.
-func (s *scanner) lineEnds() bool {
+// lineEnds reports whether the line or the text ends after the position, where a value
+// of that kind does.
+func (s *scanner) lineEnds(value kind) bool {
 	for i := s.pos; i < len(s.data) && s.data[i] != '\n'; i++ {
 		if !isSpace(s.data[i]) {
 			s.pos = i
-			return s.fail("text follows the object on its line")
+			return s.fail("text follows " + kindNames[value] + " on its line")
 		}
 	}
 	return true
@@ -150,7 +151,7 @@ func (d *Decoder) decodeLine() {
 	s := &d.scan
 	start := s.pos
 	var m members
-	if d.parse(&m) && s.lineEnds() {
+	if d.parse(&m) && s.lineEnds(m.kind) {
 		d.conclude(&m, s.data[start:s.pos])
 		return
 	}

@@ -106,8 +106,15 @@ metrics:
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
 	}
-	if _, err := catalog.Parse(1, []byte("metrics: {a: {kind: gauge, unit: kWh, windw: 5m}}")); err == nil {
-		t.Error("an unknown key passes")
+	for document, want := range map[string]string{
+		"metrics: {a: {kind: gauge, windw: 5m}}":             "line 1: field windw not found in a metric",
+		"metrics: {a: {expectations: {b: {expects: true}}}}": "field expects not found in an expectation",
+		"units: {V: {dimensions: voltage}}":                  "field dimensions not found in a unit",
+		"metrix: {}":                                         "field metrix not found in a catalogue",
+	} {
+		if _, err := catalog.Parse(1, []byte(document)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("of %s it says %v, want %q", document, err, want)
+		}
 	}
 }
 

@@ -19,7 +19,7 @@ func EpochsOf(c *Catalog) Epochs { return Epochs{[]*Catalog{c}} }
 func (e Epochs) Append(activated time.Time, yamlDocument []byte) (Epochs, error) {
 	c, err := Parse(uint64(len(e.all))+1, yamlDocument)
 	if err != nil {
-		return e, err
+		return e, fmt.Errorf("catalogue epoch %d: %w", len(e.all)+1, err)
 	}
 	c.activated = activated.UTC().Truncate(time.Microsecond)
 	if n := len(e.all); n > 0 {

@@ -30,9 +30,13 @@ func read(yamlDocument []byte) (*document, lines, []error) {
 	case !errors.As(err, &types):
 		return nil, nil, []error{err}
 	}
+	inDocument := strings.NewReplacer(
+		" in type catalog.document", " in a catalogue", " in type catalog.unitYAML", " in a unit",
+		" in type catalog.metricYAML", " in a metric", " in type catalog.expectationYAML", " in an expectation",
+	)
 	var faults []error
 	for _, text := range types.Errors {
-		faults = append(faults, errors.New(strings.Replace(text, " in type catalog.", " in a ", 1)))
+		faults = append(faults, errors.New(inDocument.Replace(text)))
 	}
 	return doc, linesOf(&root), faults
 }

@@ -80,7 +80,7 @@ type expectationYAML struct {
 func Parse(epoch uint64, yamlDocument []byte) (*Catalog, error) {
 	doc, lines, faults := read(yamlDocument)
 	if doc == nil {
-		return nil, fmt.Errorf("catalogue epoch %d: %w", epoch, errors.Join(faults...))
+		return nil, errors.Join(faults...)
 	}
 	sum := sha256.Sum256(yamlDocument)
 	c := &Catalog{
@@ -109,7 +109,7 @@ func Parse(epoch uint64, yamlDocument []byte) (*Catalog, error) {
 		c.metrics[name] = p.metric(name, doc.Metrics[name])
 	}
 	if err := errors.Join(p.faults...); err != nil {
-		return nil, fmt.Errorf("catalogue epoch %d: %w", epoch, err)
+		return nil, err
 	}
 	return c, nil
 }

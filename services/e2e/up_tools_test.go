@@ -12,13 +12,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// builtInCatalog is a file that energy catalog takes.
+const builtInCatalog = "../../pkg/catalog/default.yaml"
+
 // TestToolsFindWhatEnergyUpRuns reaches the private database of energy up by what
 // its user knows: the folder.
 func TestToolsFindWhatEnergyUpRuns(t *testing.T) {
 	t.Parallel()
 	dir := upFolder(t)
 	for _, args := range [][]string{
-		{"sql-url", "--data", dir}, {"psql", "--data", dir}, {"catalog", "apply", "--data", dir, os.DevNull},
+		{"sql-url", "--data", dir}, {"psql", "--data", dir}, {"catalog", "apply", "--data", dir, builtInCatalog},
 	} {
 		_, errOut, status := tool(t, nil, args...)
 		if status != 1 || !strings.Contains(errOut, "no private Postgres runs there") ||
@@ -143,8 +146,8 @@ func TestToolsDoNotWaitForServersThatAreNotThere(t *testing.T) {
 		says        []string
 	}{
 		{environment, "catalog show", []string{"connect to nats://" + nowhere, "no servers available", "energy up", "ENERGY_NATS_URL"}},
-		{environment, "catalog apply " + os.DevNull, []string{"connect to nats://" + nowhere, "energy up"}},
-		{withoutStore, "catalog apply " + os.DevNull, []string{"DATABASE_URL", "connection refused", "does Postgres run there?"}},
+		{environment, "catalog apply " + builtInCatalog, []string{"connect to nats://" + nowhere, "energy up"}},
+		{withoutStore, "catalog apply " + builtInCatalog, []string{"DATABASE_URL", "connection refused", "does Postgres run there?"}},
 		{environment, "migrate --timeout 1s", []string{
 			"waiting for at most 1s, since NATS may start later (--timeout): connect to nats://" + nowhere + ": nats: no servers",
 			"does a NATS server run there?"}},

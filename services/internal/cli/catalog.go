@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"time"
 
@@ -25,12 +24,9 @@ func catalogCommand(environment map[string]string) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "catalog",
 		Short: "The metric catalogue: what metrics mean and what is expected of them",
-		Args:  noArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(catalogShowCommand(environment), catalogDiffCommand(environment), catalogPlanCommand(environment),
+	return commandsOf(c, catalogShowCommand(environment), catalogDiffCommand(environment), catalogPlanCommand(environment),
 		catalogApplyCommand(environment))
-	return c
 }
 
 func catalogShowCommand(environment map[string]string) *cobra.Command {
@@ -174,12 +170,12 @@ func withCatalogTarget(
 	c *cobra.Command, environment map[string]string, data, file string,
 	what func(jetstream.JetStream, *goldstore.Store, []byte) error,
 ) error {
-	document, err := os.ReadFile(file)
+	read, err := parseFile(file)
 	if err != nil {
-		return usageError{err}
+		return err
 	}
 	return withPlaces(c, environment, data, func(js jetstream.JetStream, store *goldstore.Store) error {
-		return what(js, store, document)
+		return what(js, store, []byte(read.Document()))
 	})
 }
 

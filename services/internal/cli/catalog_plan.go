@@ -71,12 +71,17 @@ epoch otherwise than another: what they mean, not how they are written.`,
 	return c
 }
 
+// parseFile reads a catalogue; its faults are told with the file's name.
 func parseFile(name string) (*catalog.Catalog, error) {
 	document, err := os.ReadFile(name)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	return catalog.Parse(1, document)
+	read, err := catalog.Parse(1, document)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return read, nil
 }
 
 // readEpochs returns the epochs of the catalogue.

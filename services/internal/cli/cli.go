@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -75,7 +76,7 @@ the same bytes whatever order, repetition or crash they came through.`,
 		return usageError{fmt.Errorf("%w; see %s --help", err, c.CommandPath())}
 	})
 	getenv := func(key string) string { return environment[key] }
-	root.AddCommand(
+	return commandsOf(root,
 		upCommand(environment),
 		runStreamCommand(environment),
 		migrateCommand(environment),
@@ -98,7 +99,25 @@ the same bytes whatever order, repetition or crash they came through.`,
 		healthCommand(getenv),
 		settingsCommand(),
 	)
-	return root
+}
+
+// commandsOf makes a command one of commands: alone it shows its help, and a name that is
+// none of theirs is refused.
+func commandsOf(c *cobra.Command, commands ...*cobra.Command) *cobra.Command {
+	c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		mend := fmt.Sprintf("see %s --help", c.CommandPath())
+		if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+			mend = fmt.Sprintf("did you mean %s?", strings.Join(similar, " or "))
+		}
+		return usageError{fmt.Errorf("%s has no command %q; %s", c.CommandPath(), args[0], mend)}
+	}
+	c.SuggestionsMinimumDistance = 2
+	c.AddCommand(commands...)
+	return c
 }
 
 // noArgs refuses arguments with the command's name.

@@ -42,8 +42,7 @@ work, in UTC.`,
     meter-7,2026-03-01,Cellar,Europe/Paris,site-2,night`,
 	}
 	c.PersistentFlags().StringVar(&server, "server", valueOr(getenv, "ENERGY_QUERY_ADDRESS", defaultServer), serverUsage)
-	c.AddCommand(listEntities(&server), loadEntities(&server), deleteEntity(&server))
-	return c
+	return commandsOf(c, listEntities(&server), loadEntities(&server), deleteEntity(&server))
 }
 
 func listEntities(server *string) *cobra.Command {

@@ -32,12 +32,9 @@ decided is safe to repeat, and to stop anywhere.`,
   energy quarantine release 1769860800123456789.0.42.3.silver.out_of_range.1 --reason "read off by hand"
   energy quarantine discard --rule time_in_future --entity meter-7 --reason "clock was wrong" --yes
   energy quarantine rejudge --stage ingest --yes`,
-		Args: noArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(listQuarantine(getenv), countQuarantine(getenv), showQuarantine(getenv))
-	c.AddCommand(decideCommands(getenv)...)
-	return c
+	return commandsOf(c, append(decideCommands(getenv),
+		listQuarantine(getenv), countQuarantine(getenv), showQuarantine(getenv))...)
 }
 
 // quarantineFlags is the flags that pick entries.

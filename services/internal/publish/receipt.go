@@ -71,7 +71,7 @@ func (r Receipt) String() string {
 	}
 	fmt.Fprintf(&b, "\ntook          %.1f s, %.0f readings/s\n", r.Duration.Seconds(), r.Rate())
 	if r.Acknowledged > 0 {
-		b.WriteString("stored is not yet accepted: what the rules refuse, energy status counts and gold.quarantine lists\n")
+		b.WriteString("stored is not yet accepted: what the rules refuse, energy quarantine list shows\n")
 	}
 	return b.String()
 }
