@@ -47,7 +47,7 @@ func known(t *testing.T) map[string][]string {
 // holdNames holds what an expression names against the metrics that there are.
 func holdNames(t *testing.T, where string, expr parser.Expr, known map[string][]string) {
 	t.Helper()
-	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+	parser.Inspect(expr, func(node parser.Node, above []parser.Node) error {
 		selector, ok := node.(*parser.VectorSelector)
 		if !ok || elsewhere.MatchString(selector.Name) {
 			return nil
@@ -59,13 +59,26 @@ func holdNames(t *testing.T, where string, expr parser.Expr, known map[string][]
 		if !ok {
 			t.Errorf("%s: there is no metric %q", where, selector.Name)
 		}
-		for _, m := range selector.LabelMatchers {
-			if ok && !slices.Contains(have, m.Name) && !slices.Contains(ofPrometheus, m.Name) {
-				t.Errorf("%s: %s has no label %s", where, selector.Name, m.Name)
+		for _, label := range named(selector, above) {
+			if ok && !slices.Contains(have, label) && !slices.Contains(ofPrometheus, label) {
+				t.Errorf("%s: %s has no label %s", where, selector.Name, label)
 			}
 		}
 		return nil
 	})
+}
+
+// named returns the labels by which series are selected, and then grouped.
+func named(selector *parser.VectorSelector, above []parser.Node) (out []string) {
+	for _, m := range selector.LabelMatchers {
+		out = append(out, m.Name)
+	}
+	for _, node := range above {
+		if group, ok := node.(*parser.AggregateExpr); ok {
+			out = append(out, group.Grouping...)
+		}
+	}
+	return out
 }
 
 // TestAlertsAskForWhatThereIs holds the metrics and labels of the rules against those that
