@@ -45,6 +45,11 @@ export NATS_CONFIG      := cluster
 export NATS_SERVERS     := nats://nats:4222,nats://nats-2:4222,nats://nats-3:4222
 export REPLICAS         := 3
 endif
+# METRICS=1 runs Prometheus and Grafana beside it.
+ifdef METRICS
+comma := ,
+export COMPOSE_PROFILES := $(if $(COMPOSE_PROFILES),$(COMPOSE_PROFILES)$(comma))metrics
+endif
 IN_CONTAINERS := $(COMPOSE) run --rm energy
 EVERY_SERVICE := ingest:8080,silver-cleaner:8080,gold-aggregator:8080,query:8080
 
@@ -52,7 +57,7 @@ EVERY_SERVICE := ingest:8080,silver-cleaner:8080,gold-aggregator:8080,query:8080
 docker-images: ## the images that docker-compose.yml names, where no registry has them: from here, Go modules, Debian
 	deployments/airgap/build
 
-docker-up: ## the platform as containers, and waits until all services are ok; CLUSTER=1 with three NATS servers
+docker-up: ## the platform as containers, and waits until all services are ok; CLUSTER=1 with three NATS servers, METRICS=1 with Grafana
 	$(COMPOSE) up -d
 	$(IN_CONTAINERS) health --wait 1m --address $(EVERY_SERVICE)
 
@@ -66,7 +71,7 @@ docker-logs: ## what the containers log, until Ctrl-C
 	$(COMPOSE) logs --follow --tail 100
 
 docker-down: ## end the containers; data stays in their volumes, unless DATA=remove
-	COMPOSE_PROFILES=cluster,tool $(COMPOSE) down $(if $(filter remove,$(DATA)),--volumes)
+	COMPOSE_PROFILES=cluster,tool,metrics $(COMPOSE) down $(if $(filter remove,$(DATA)),--volumes)
 
 ##@ Develop
 

@@ -140,7 +140,12 @@ type Containers struct {
 	PostgresPort int    `env:"POSTGRES_PORT" envDefault:"5432" doc:"port for SQL"`
 	JaegerPort   int    `env:"JAEGER_PORT" envDefault:"16686" doc:"port of Jaeger"`
 
+	PrometheusPort int `env:"PROMETHEUS_PORT" envDefault:"9099" doc:"port of Prometheus, with the profile metrics: make docker-up METRICS=1"`
+	GrafanaPort    int `env:"GRAFANA_PORT" envDefault:"3000" doc:"port of Grafana, with the profile metrics"`
+
 	PostgresPassword string `env:"POSTGRES_PASSWORD" envDefault:"energy" doc:"password of the role energy, in a form that stands in a URL; it is set when the volume is made"`
+	GrafanaPassword  string `env:"GRAFANA_PASSWORD" envDefault:"energy" doc:"password of admin in Grafana; it is set when the volume is made"`
+	RolePassword     string `env:"GRAFANA_ROLE_PASSWORD" envDefault:"grafana" doc:"password of the role grafana in Postgres, which can only read"`
 	SyncInterval     string `env:"NATS_SYNC_INTERVAL" envDefault:"always" doc:"what NATS acknowledges is on the disk (always), or is so within a time such as 1s: docs/durability.md"`
 	Partitions       int    `env:"PARTITIONS" envDefault:"16" doc:"number of partitions, fixed when the streams are made"`
 
@@ -151,6 +156,8 @@ type Containers struct {
 	NATSImage          string `env:"NATS_IMAGE" envDefault:"nats:2.15.2-alpine" doc:"image of NATS"`
 	PostgresImage      string `env:"POSTGRES_IMAGE" envDefault:"postgres:15-bookworm" doc:"image of Postgres, 15 to 18"`
 	JaegerImage        string `env:"JAEGER_IMAGE" envDefault:"jaegertracing/jaeger:2.13.0" doc:"image of Jaeger"`
+	PrometheusImage    string `env:"PROMETHEUS_IMAGE" envDefault:"prom/prometheus:v3.15.1" doc:"image of Prometheus"`
+	GrafanaImage       string `env:"GRAFANA_IMAGE" envDefault:"grafana/grafana:12.3.0" doc:"image of Grafana"`
 	IngestImage        string `env:"INGEST_IMAGE" envDefault:"energy/ingest:latest" doc:"image of ingest"`
 	SilverCleanerImage string `env:"SILVER_CLEANER_IMAGE" envDefault:"energy/silver-cleaner:latest" doc:"image of silver-cleaner"`
 	AggregatorImage    string `env:"GOLD_AGGREGATOR_IMAGE" envDefault:"energy/gold-aggregator:latest" doc:"image of gold-aggregator"`
