@@ -6,7 +6,7 @@ MAKEFLAGS     += --no-print-directory
 
 BIN      := $(CURDIR)/bin
 MODULES  := proto pkg services
-ALONE    := scripts/tools services/e2e/collector services/e2e/prometheus
+ALONE    := scripts/tools services/e2e/collector services/e2e/prometheus services/e2e/kubernetes
 PACKAGES := $(MODULES:%=./%/...)
 SERVICES := ingest silver-cleaner gold-aggregator query energy
 PLUGINS  := $(addprefix bin/protoc-gen-,go go-grpc grpc-gateway openapiv2)
