@@ -47,6 +47,7 @@ func known(t *testing.T) map[string][]string {
 // holdNames holds what an expression names against the metrics that there are.
 func holdNames(t *testing.T, where string, expr parser.Expr, known map[string][]string) {
 	t.Helper()
+	anywhere := append(made(expr), ofPrometheus...)
 	parser.Inspect(expr, func(node parser.Node, above []parser.Node) error {
 		selector, ok := node.(*parser.VectorSelector)
 		if !ok || elsewhere.MatchString(selector.Name) {
@@ -60,7 +61,7 @@ func holdNames(t *testing.T, where string, expr parser.Expr, known map[string][]
 			t.Errorf("%s: there is no metric %q", where, selector.Name)
 		}
 		for _, label := range named(selector, above) {
-			if ok && !slices.Contains(have, label) && !slices.Contains(ofPrometheus, label) {
+			if ok && !slices.Contains(have, label) && !slices.Contains(anywhere, label) {
 				t.Errorf("%s: %s has no label %s", where, selector.Name, label)
 			}
 		}
@@ -78,6 +79,17 @@ func named(selector *parser.VectorSelector, above []parser.Node) (out []string) 
 			out = append(out, group.Grouping...)
 		}
 	}
+	return out
+}
+
+// made returns the labels that an expression makes, by label_replace.
+func made(expr parser.Expr) (out []string) {
+	parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
+		if call, ok := node.(*parser.Call); ok && call.Func.Name == "label_replace" {
+			out = append(out, call.Args[1].(*parser.StringLiteral).Val)
+		}
+		return nil
+	})
 	return out
 }
 
