@@ -109,7 +109,7 @@ func on(t *testing.T, natsURL, databaseURL string, more map[string]string) *plat
 		}
 	})
 	return &platform{
-		natsURL: natsURL, databaseURL: databaseURL, http: s.HTTPListen, grpc: s.GRPCListen,
+		natsURL: natsURL, databaseURL: environment["DATABASE_URL"], http: s.HTTPListen, grpc: s.GRPCListen,
 		query: queryClient(t, s.GRPCListen),
 	}
 }
