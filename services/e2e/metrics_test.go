@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"strings"
@@ -26,20 +25,11 @@ metrics:
 // scrape returns what Prometheus reads of the platform.
 func (p *platform) scrape(t *testing.T) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.http+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
+	code, text := p.rest(t, http.MethodGet, "/metrics", "")
+	if code != http.StatusOK {
+		t.Fatalf("GET /metrics: %d\n%s", code, text)
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("GET /metrics: %s, %v", res.Status, err)
-	}
-	return string(body)
+	return text
 }
 
 // awaitMetrics waits until metrics have these values at least.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/energy-platform/energy/pkg/health"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 	"github.com/energy-platform/energy/services/internal/publish"
 	"github.com/energy-platform/energy/services/internal/rig"
@@ -241,18 +241,8 @@ func (f *fleet) healthy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for name, address := range f.health {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/health", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != http.StatusOK || !bytes.Contains(body, []byte(`"state": "ok"`)) {
-			t.Errorf("%s is not healthy: %s %v\n%s", name, res.Status, err, body)
+		if is, err := health.Ask(ctx, address); err != nil || is.State != health.OK {
+			t.Errorf("%s is not healthy: %+v, %v", name, is, err)
 		}
 	}
 }

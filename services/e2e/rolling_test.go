@@ -3,14 +3,11 @@ package e2e_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
+	"github.com/energy-platform/energy/pkg/health"
 	energyv1 "github.com/energy-platform/energy/proto/gen/energy/v1"
 )
 
@@ -66,15 +63,7 @@ type steady struct {
 // steadily publishes a reading every few milliseconds, each acknowledged.
 func (p *platform) steadily(ctx context.Context, t *testing.T) *steady {
 	t.Helper()
-	conn, err := nats.Connect(p.natsURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(conn.Close)
-	js, err := jetstream.New(conn)
-	if err != nil {
-		t.Fatal(err)
-	}
+	js := p.jetStream(t)
 	ctx, end := context.WithCancel(ctx)
 	s := &steady{end: end, done: make(chan error, 1)}
 	start := time.Now().UTC().Truncate(time.Hour).Add(-24 * time.Hour)
@@ -113,19 +102,12 @@ func (f *fleet) serves(t *testing.T, name string) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for deadline := time.Now().Add(patience); ; <-ticker.C {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+f.health[name]+"/health", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.DefaultClient.Do(req)
-		if err == nil {
-			res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return
-			}
+		is, err := health.Ask(t.Context(), f.health[name])
+		if err == nil && is.State != health.Down {
+			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s does not serve: %v", name, err)
+			t.Fatalf("%s does not serve: %+v, %v", name, is, err)
 		}
 	}
 }
